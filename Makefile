@@ -1,0 +1,54 @@
+# Pilotage: the two commands a newcomer needs are `make serve` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+ARGS   ?=
+
+.PHONY: help serve install dev test test-slow lint format lock bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+serve: install  ## Install, fetch the embedded model, serve it at http://127.0.0.1:8000 (ARGS="--workers 2")
+	@$(BIN)/pilotage serve $(ARGS)
+
+test: dev  ## Fast tests, the embedded model included
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-slow: dev  ## The slow suites: faults and overload against a real server under load
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: dev  ## ruff, strict types, import contracts, dead code, docs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lint.sh
+
+format: dev  ## Format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: dev  ## Re-lock the dependencies (versions and hashes, no addresses)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
+
+bench: dev bench-serving bench-overload bench-faults  ## Everything we claim, as ratios
+
+clean:  ## Remove environments and caches of this checkout
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/results
+
+# One environment; a stamp a lock file, so that a second `make` starts at once.
+install: $(VENV)/.runtime
+dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pilotage needs Python 3.11 or newer; this is %s. Set PYTHON=python3.x" % sys.version.split()[0])'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Pilotage into $(VENV) (about 300 MB of wheels, once) …"
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/build.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "Installing the development tools into $(VENV) (once) …"
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
