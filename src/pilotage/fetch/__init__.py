@@ -1,0 +1,25 @@
+"""Models onto this machine: whole, verified, and once.
+
+`fetch` takes a source and returns what an engine opens. Sources stand behind one interface
+(`Source`), the cache folder behind another (`Store`).
+"""
+
+from pilotage.fetch.manifest import FileEntry, Manifest
+from pilotage.fetch.model import FetchedModel, fetch
+from pilotage.fetch.progress import Phase, Progress, ProgressListener
+from pilotage.fetch.sources import Source, parse_source
+from pilotage.fetch.store import Store, default_home
+
+__all__ = [
+    "FetchedModel",
+    "FileEntry",
+    "Manifest",
+    "Phase",
+    "Progress",
+    "ProgressListener",
+    "Source",
+    "Store",
+    "default_home",
+    "fetch",
+    "parse_source",
+]

@@ -1,0 +1,51 @@
+"""The interface every source of models offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from pilotage.fetch.manifest import Manifest
+from pilotage.fetch.progress import ProgressListener
+
+
+class Source(Protocol):
+    """A place that one model revision can be had from."""
+
+    @property
+    def uri(self) -> str:
+        """The canonical URI, revision included and secrets not: the store's key."""
+        ...
+
+    @property
+    def in_place(self) -> Path | None:
+        """The file or folder to open where it lies; None when the bytes must be fetched."""
+        ...
+
+    def resolve(self) -> Manifest:
+        """What the source has, before the first byte of it is fetched.
+
+        Raises:
+            SourceError: There is no such model.
+        """
+        ...
+
+    def fetch(
+        self, manifest: Manifest, into: Path, scratch: Path, progress: ProgressListener
+    ) -> Manifest:
+        """Write the files of `manifest` below `into`.
+
+        Args:
+            manifest: From `resolve`.
+            into: An empty folder.
+            scratch: An empty folder on the same disk for temporary files.
+            progress: Told how far it is.
+
+        Returns:
+            What arrived: the manifest with every size and sha256 as written.
+
+        Raises:
+            SourceError: The bytes could not be had.
+            OSError: `into` or `scratch` could not be written.
+        """
+        ...
