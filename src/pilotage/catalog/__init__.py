@@ -1,0 +1,15 @@
+"""Facts about models (and, as it grows, about hardware and prices)."""
+
+from pilotage.catalog.architecture import ModelShape
+from pilotage.catalog.gguf import GGUFArray, GGUFHeader, TensorInfo, read_header
+from pilotage.catalog.vocabulary import TokenType, Vocabulary
+
+__all__ = [
+    "GGUFArray",
+    "GGUFHeader",
+    "ModelShape",
+    "TensorInfo",
+    "TokenType",
+    "Vocabulary",
+    "read_header",
+]
