@@ -214,7 +214,8 @@ def _format(
 ) -> str:
     """The most readable text for ``number``; ``names`` are the units, the favoured first.
 
-    Of two equally tidy texts the shorter one wins, or else the one with the favoured unit. Units in which the number is below 1 are left out unless there is no other.
+    Of two equally tidy texts the shorter one wins, or else the one with the favoured unit. Units
+    in which the number is below 1 are left out unless there is no other.
     """
     if number == 0:
         return zero
@@ -260,5 +261,7 @@ def _decimal(number: Decimal) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 40 else f"{text[:36]}…" + ('"' if isinstance(value, str) else "")

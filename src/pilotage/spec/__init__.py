@@ -1,0 +1,37 @@
+"""The deployment spec: one page of YAML that every step reads.
+
+``load("receipts.yaml")`` gives a :class:`Deployment`; ``Deployment()`` is the embedded default.
+"""
+
+from pilotage.spec.budget import BudgetSpec
+from pilotage.spec.deployment import DEFAULT_TTFT_TARGET, Deployment, Portfolio
+from pilotage.spec.loader import load, load_file, parse
+from pilotage.spec.model import EMBEDDED_SHA256, EMBEDDED_SOURCE, ModelSpec
+from pilotage.spec.problems import InvalidSpecError, Problem, find_problems
+from pilotage.spec.schema import json_schema
+from pilotage.spec.serving import ServingSpec
+from pilotage.spec.slo import SloSpec
+from pilotage.spec.workload import ArrivalsSpec, ImagesSpec, TokensSpec, WorkloadSpec
+
+__all__ = [
+    "DEFAULT_TTFT_TARGET",
+    "EMBEDDED_SHA256",
+    "EMBEDDED_SOURCE",
+    "ArrivalsSpec",
+    "BudgetSpec",
+    "Deployment",
+    "ImagesSpec",
+    "InvalidSpecError",
+    "ModelSpec",
+    "Portfolio",
+    "Problem",
+    "ServingSpec",
+    "SloSpec",
+    "TokensSpec",
+    "WorkloadSpec",
+    "find_problems",
+    "json_schema",
+    "load",
+    "load_file",
+    "parse",
+]
