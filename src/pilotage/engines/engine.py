@@ -1,0 +1,108 @@
+"""The engine interface: `submit`, `cancel`, `step`.
+
+An engine works in token ids. Text (tokenizer, chat template, stop strings) belongs to the room
+`tokens` and is applied by whoever calls the engine, so that every engine behaves alike.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one sequence is sampled. Field names are those of the field (OpenAI, vLLM).
+
+    ``temperature`` 0 is greedy. ``top_k`` 0 means all. ``stop_token_ids`` end the sequence and are
+    themselves not part of the output; ``ignore_eos`` drops them. ``min_tokens`` tokens are
+    generated before a stop token counts. ``json_schema`` is a JSON Schema as JSON text that the
+    output must satisfy.
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: bool = False
+    json_schema: str | None = None
+
+
+class EngineRequest(msgspec.Struct, frozen=True):
+    """One sequence to generate: its id (unique while it runs), prompt token ids, sampling."""
+
+    id: int
+    prompt_ids: list[int]
+    params: SamplingParams
+
+
+class EngineOutput(msgspec.Struct, frozen=True, array_like=True):
+    """What one step brought for one request.
+
+    ``token_ids`` may be empty when only ``finish_reason`` is news. ``logprobs`` has one natural
+    logarithm a token, when asked for. ``error`` says why, when ``finish_reason`` is "error".
+    """
+
+    id: int
+    token_ids: list[int]
+    logprobs: list[float] | None = None
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What an opened engine can hold, measured on its device.
+
+    Attributes:
+        engine: Name and version, such as "openvino 2026.4.1".
+        max_model_len: Longest prompt plus completion, tokens.
+        max_num_seqs: Sequences that run at once.
+        max_num_batched_tokens: Tokens that one step may process.
+        kv_cache_tokens: Tokens that the KV cache holds.
+        kv_cache_bytes: Its size.
+        prefill_tokens_per_s: Prompt tokens per second, measured at warm-up.
+        load_s: Seconds from start to ready.
+        unsupported: Sampling parameters that this engine does not have.
+    """
+
+    engine: str
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_cache_tokens: int
+    kv_cache_bytes: int
+    prefill_tokens_per_s: float
+    load_s: float
+    unsupported: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """A model on a device slice, advanced one step at a time by a single thread."""
+
+    info: EngineInfo
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is unfinished, so that `step` has something to do."""
+
+    def submit(self, request: EngineRequest) -> None:
+        """Take a request; it runs from the next step on. Raises ValueError for bad parameters."""
+
+    def cancel(self, request_id: int) -> None:
+        """Stop a request; a later step reports it finished once the device has let go of it."""
+
+    def step(self) -> list[EngineOutput]:
+        """Advance every running request by one iteration and return what is new."""
+
+    def kv_cache_usage(self) -> float:
+        """Share of the KV cache in use, 0 to 1."""

@@ -1,0 +1,1 @@
+"""Serve: one machine, running: supervisor, workers, gateway."""
