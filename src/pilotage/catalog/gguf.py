@@ -15,13 +15,23 @@ kept as raw bytes and decoded when asked for.
 from __future__ import annotations
 
 import math
+import os
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final, NoReturn
 
+from pilotage.catalog.gguf_header import (
+    AGAIN,
+    ARRAY,
+    BOOL,
+    SCALARS,
+    STRING,
+    GGUFArray,
+    GGUFHeader,
+    TensorInfo,
+    text_of,
+)
 from pilotage.catalog.tensor_types import TENSOR_TYPES
 from pilotage.errors import ModelError, UnsupportedModelError
 
@@ -41,149 +51,8 @@ _MAX_ALIGNMENT: Final = 1 << 20
 _LEAST_ENTRY_BYTES: Final = 8 + 4 + 1
 _LEAST_TENSOR_BYTES: Final = 8 + 4 + 4 + 8
 
-_STRING: Final = 8
-_ARRAY: Final = 9
-_BOOL: Final = 7
-_SCALARS: Final[Mapping[int, struct.Struct]] = MappingProxyType(
-    {number: struct.Struct(f"<{code}") for number, code in enumerate("BbHhIif?")}
-    | {10: struct.Struct("<Q"), 11: struct.Struct("<q"), 12: struct.Struct("<d")}
-)
 _U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """Where one tensor lies and how it is stored.
-
-    Attributes:
-        name: Such as ``blk.0.attn_q.weight``.
-        shape: The fastest-varying dimension first, as in the file.
-        type_name: The ggml type, ``Q4_1``; ``type 57`` when it is newer than this reader.
-        offset: Bytes from the start of the data section.
-        nbytes: Bytes of data; None when the type is unknown.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    type_name: str
-    offset: int
-    nbytes: int | None
-
-    @property
-    def values(self) -> int:
-        """The number of values."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class GGUFArray:
-    """An array of the metadata, decoded when `decoded` is called.
-
-    Attributes:
-        length: The number of elements.
-    """
-
-    length: int
-    _type: int
-    _raw: bytes
-    _where: str
-
-    def __len__(self) -> int:
-        return self.length
-
-    def decoded(self) -> tuple[Any, ...]:
-        """The elements: strings, integers, floats or truth values.
-
-        Raises:
-            ModelError: A string is not UTF-8.
-        """
-        if self._type != _STRING:
-            return tuple(value for (value,) in _SCALARS[self._type].iter_unpack(self._raw))
-        raw, read, position = self._raw, _U64.unpack_from, 0
-        strings: list[str] = []
-        for _ in range(self.length):
-            start = position + 8
-            position = start + read(raw, position)[0]
-            strings.append(_text(raw[start:position], self._where))
-        return tuple(strings)
-
-
-@dataclass(frozen=True, slots=True)
-class GGUFHeader:
-    """What a GGUF file says about itself.
-
-    Attributes:
-        path: The file.
-        version: 2 or 3.
-        metadata: Key to value; arrays are `GGUFArray`.
-        tensors: In file order.
-        data_offset: Bytes from the start of the file to the data section.
-        file_bytes: The size of the file.
-    """
-
-    path: Path
-    version: int
-    metadata: Mapping[str, Any]
-    tensors: tuple[TensorInfo, ...]
-    data_offset: int
-    file_bytes: int
-
-    def text(self, key: str) -> str | None:
-        """The string under `key`; None when there is none.
-
-        Raises:
-            ModelError: The value is not a string.
-        """
-        value = self.metadata.get(key)
-        if value is None or isinstance(value, str):
-            return value
-        raise self._wrong(key, "a string")
-
-    def integer(self, key: str) -> int | None:
-        """The integer under `key`; None when there is none.
-
-        Raises:
-            ModelError: The value is not an integer, or is negative.
-        """
-        value = self.metadata.get(key)
-        if value is None or (type(value) is int and value >= 0):
-            return value
-        raise self._wrong(key, "a whole number")
-
-    def integers(self, key: str) -> tuple[int, ...] | None:
-        """The integers under `key`, one where the value is a plain integer; None without.
-
-        Raises:
-            ModelError: The value is neither an integer nor an array of them, or one is negative.
-        """
-        value = self.metadata.get(key)
-        if not isinstance(value, GGUFArray):
-            number = self.integer(key)
-            return None if number is None else (number,)
-        numbers = value.decoded()
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise self._wrong(key, "a list of whole numbers")
-        return numbers
-
-    def texts(self, key: str) -> tuple[str, ...] | None:
-        """The array of strings under `key`; None when there is none.
-
-        Raises:
-            ModelError: The value is not an array of strings, or one is not UTF-8.
-        """
-        value = self.metadata.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, GGUFArray):
-            raise self._wrong(key, "a list of strings")
-        strings = value.decoded()
-        if strings and not isinstance(strings[0], str):
-            raise self._wrong(key, "a list of strings")
-        return strings
-
-    def _wrong(self, key: str, wanted: str) -> ModelError:
-        return ModelError(f"damaged: {key} is not {wanted}", where=str(self.path))
 
 
 def read_header(path: Path) -> GGUFHeader:
@@ -195,8 +64,10 @@ def read_header(path: Path) -> GGUFHeader:
     """
     where = str(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError("not a file", where=where, hint="Name the GGUF file itself")
         with path.open("rb") as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             return _parse(_Reader(file, size, where), path)
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror or error}", where=where) from error
@@ -241,7 +112,7 @@ class _Reader:
         length = self.u64()
         if length > MAX_NAME_BYTES:
             self.damaged(f"a name of {length:,} bytes")
-        text = _text(self.raw(length), self.where)
+        text = text_of(self.raw(length), self.where)
         if not text or "\0" in text:
             self.damaged("a name that is empty or holds a zero byte")
         return text
@@ -250,7 +121,7 @@ class _Reader:
         return self.size - self.position
 
     def damaged(self, reason: str) -> NoReturn:
-        raise ModelError(f"damaged: the header has {reason}", where=self.where, hint=_AGAIN)
+        raise ModelError(f"damaged: the header has {reason}", where=self.where, hint=AGAIN)
 
     def _fill(self, end: int) -> None:
         if end > self._limit:
@@ -259,16 +130,13 @@ class _Reader:
                     f"truncated or damaged: the header needs at least {end:,} bytes, "
                     f"the file has {self.size:,}",
                     where=self.where,
-                    hint=_AGAIN,
+                    hint=AGAIN,
                 )
             self.damaged(f"more than {MAX_HEADER_BYTES:,} bytes")
         wanted = min(self._limit, end + _READ_BYTES) - len(self._buffer)
         self._buffer += self._file.read(wanted)
         if len(self._buffer) < end:
-            raise ModelError("the file shrank while it was read", where=self.where, hint=_AGAIN)
-
-
-_AGAIN: Final = "Fetch the file again"
+            raise ModelError("the file shrank while it was read", where=self.where, hint=AGAIN)
 
 
 def _parse(reader: _Reader, path: Path) -> GGUFHeader:
@@ -300,14 +168,14 @@ def _parse(reader: _Reader, path: Path) -> GGUFHeader:
         raise ModelError(
             f"truncated: the header promises {promised:,} bytes, the file has {reader.size:,}",
             where=reader.where,
-            hint=_AGAIN,
+            hint=AGAIN,
         )
     return GGUFHeader(path, version, MappingProxyType(metadata), tensors, data_offset, reader.size)
 
 
 def _preamble(reader: _Reader) -> int:
     if reader.size == 0:
-        raise ModelError("the file is empty", where=reader.where, hint=_AGAIN)
+        raise ModelError("the file is empty", where=reader.where, hint=AGAIN)
     magic = reader.raw(min(4, reader.size))
     if magic != _MAGIC:
         raise ModelError(
@@ -340,33 +208,33 @@ def _guess(magic: bytes) -> str:
 
 def _value(reader: _Reader) -> Any:
     kind = reader.u32()
-    if kind == _STRING:
-        return _text(reader.raw(reader.u64()), reader.where)
-    if kind == _ARRAY:
+    if kind == STRING:
+        return text_of(reader.raw(reader.u64()), reader.where)
+    if kind == ARRAY:
         return _array(reader)
     return _scalar(reader, kind)
 
 
 def _scalar(reader: _Reader, kind: int) -> Any:
-    layout = _SCALARS.get(kind)
+    layout = SCALARS.get(kind)
     if layout is None:
         reader.damaged(f"a value of the unknown type {kind}")
     raw = reader.raw(layout.size)
-    if kind == _BOOL and raw not in {b"\0", b"\1"}:
+    if kind == BOOL and raw not in {b"\0", b"\1"}:
         reader.damaged("a truth value that is neither 0 nor 1")
     return layout.unpack(raw)[0]
 
 
 def _array(reader: _Reader) -> GGUFArray:
     kind, length = reader.u32(), reader.u64()
-    if kind == _STRING:
+    if kind == STRING:
         if length > reader.left() // 8:
             reader.damaged(f"a list of {length:,} strings in {reader.left():,} bytes")
         start = reader.position
         for _ in range(length):
             reader.take(reader.u64())
         return GGUFArray(length, kind, reader.since(start), reader.where)
-    layout = _SCALARS.get(kind)
+    layout = SCALARS.get(kind)
     if layout is None:
         reader.damaged(f"a list of values of the unknown type {kind}")
     return GGUFArray(length, kind, reader.raw(length * layout.size), reader.where)
@@ -391,12 +259,3 @@ def _tensor(reader: _Reader, alignment: int) -> TensorInfo:
         reader.damaged(f"a {stored.name} tensor whose rows are not whole blocks ({name[:80]!r})")
     nbytes = values // stored.block_values * stored.block_bytes
     return TensorInfo(name, shape, stored.name, offset, nbytes)
-
-
-def _text(raw: bytes, where: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(
-            "damaged: the header has text that is not UTF-8", where=where, hint=_AGAIN
-        ) from error

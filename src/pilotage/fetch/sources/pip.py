@@ -23,6 +23,7 @@ from pilotage.fetch.disk import require_room
 from pilotage.fetch.progress import Phase, Progress, ProgressListener
 
 _POLL: Final = 0.1
+_GRACE: Final = 5.0
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _HOST = re.compile(r"(host=)'[^']*'")
 _RESPONSE = re.compile(r'HTTP/[\d.]+" (\d{3}) (\d+)')
@@ -67,11 +68,7 @@ def download_wheel(
         encoding="utf-8",
         errors="replace",
     ) as process:
-        try:
-            _follow(process, transcript, scratch, progress)
-        finally:
-            if process.poll() is None:
-                process.kill()
+        _follow(process, transcript, scratch, progress)
     if process.returncode != 0:
         raise transcript.failure()
     wheels = list(downloads.glob("*.whl"))
@@ -105,16 +102,21 @@ def _follow(
     reader = threading.Thread(target=transcript.read, args=(process.stdout,), daemon=True)
     reader.start()
     checked = False
-    while reader.is_alive():
-        reader.join(_POLL)
-        if (name := transcript.wheel) is None:
-            continue
-        if transcript.size is not None and not checked:
-            # pip downloads to its temporary folder and copies from there.
-            require_room(scratch, 2 * transcript.size - _largest(scratch))
-            checked = True
-        progress(Progress(Phase.DOWNLOAD, name, _largest(scratch), transcript.size))
-    process.wait()
+    try:
+        while reader.is_alive():
+            reader.join(_POLL)
+            if (name := transcript.wheel) is None:
+                continue
+            if transcript.size is not None and not checked:
+                # pip downloads to its temporary folder and copies from there.
+                require_room(scratch, 2 * transcript.size - _largest(scratch))
+                checked = True
+            progress(Progress(Phase.DOWNLOAD, name, _largest(scratch), transcript.size))
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        reader.join(_GRACE)
 
 
 def _largest(folder: Path) -> int:
