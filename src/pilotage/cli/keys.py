@@ -1,0 +1,132 @@
+"""``pilotage keys``: make, list and revoke the keys that a server asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pilotage.serve.keys import ApiKey, KeyLimits, KeyStore, Scope, default_key_file
+
+app = typer.Typer(
+    name="keys", help="Make, list and revoke the API keys of a server.", no_args_is_help=True
+)
+
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", help="The key file.", show_default="keys.json in Pilotage's home"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def add(
+    *,
+    name: Annotated[str, typer.Option(help="What you call it: a person, a team, an app.")],
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, max=10**12, help="The most requests a minute.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**12, help="The most prompt and completion tokens a minute."),
+    ] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it may do; repeat for several.", show_default="inference"),
+    ] = None,
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and print it, once."""
+    store = KeyStore(file or default_key_file())
+    issued = store.add(
+        name,
+        scopes=tuple(scope or ("inference",)),
+        limits=KeyLimits(
+            requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
+        ),
+    )
+    if as_json:
+        _print_json({**_as_dict(issued.key), "key": issued.text, "file": str(store.path)})
+        return
+    typer.echo(issued.text)
+    typer.echo(
+        f"This is the key {issued.key.name!r} (id {issued.key.id}). It will not be shown again: "
+        f"{store.path} holds only a hash of it.",
+        err=True,
+    )
+
+
+@app.command("list")
+def list_keys(file: FileOption = None, as_json: JsonOption = False) -> None:
+    """List all keys, revoked ones included; never their secrets."""
+    store = KeyStore(file or default_key_file())
+    keys = store.all()
+    if as_json:
+        _print_json([_as_dict(key) for key in keys])
+    elif keys:
+        Console(soft_wrap=True).print(_table(keys))
+    else:
+        typer.echo(
+            f"No keys in {store.path}: a server is open to whoever reaches it. "
+            "`pilotage keys add --name NAME` makes the first."
+        )
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="The key's id, or its name.")],
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a key for good; running servers refuse it within a second."""
+    revoked = KeyStore(file or default_key_file()).revoke(key)
+    if as_json:
+        _print_json(_as_dict(revoked))
+    else:
+        typer.echo(f"Revoked the key {revoked.name!r} (id {revoked.id}).")
+
+
+def _as_dict(key: ApiKey) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(key)
+    return fields
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _table(keys: list[ApiKey]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("ID", "NAME", "CREATED", "SCOPES"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("REQUESTS/MIN", "TOKENS/MIN"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    table.add_column("STATE", no_wrap=True)
+    for key in keys:
+        table.add_row(
+            key.id,
+            _plain(key.name),
+            f"{key.created:%Y-%m-%d %H:%M}",
+            ", ".join(key.scopes),
+            _limit(key.limits.requests_per_minute),
+            _limit(key.limits.tokens_per_minute),
+            "active" if key.revoked is None else f"revoked {key.revoked:%Y-%m-%d %H:%M}",
+            style=None if key.revoked is None else "dim",
+        )
+    return table
+
+
+def _plain(text: str) -> Text:
+    # A file written by hand may hold what would steer the terminal.
+    return Text("".join(c if c.isprintable() else "?" for c in text))
+
+
+def _limit(limit: int | None) -> str:
+    return "-" if limit is None else f"{limit:,}"
