@@ -83,7 +83,7 @@ _QUANTITY = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-zµ/ ]*)", re.A
 
 
 def _pattern(units: Mapping[str, Fraction]) -> str:
-    return rf"^{_NUMBER} *({'|'.join(sorted(filter(None, units), key=len, reverse=True))})$"
+    return rf"^{_NUMBER} *({'|'.join(sorted(filter(None, units), key=len, reverse=True))})?$"
 
 
 # Regular expressions for the JSON Schema: what an editor may accept before Pilotage has a look.

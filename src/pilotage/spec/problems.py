@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, PlainSerializer, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pilotage.errors import SpecError
+from pilotage.spec.fields import quantity_of
 
 Path = tuple[str | int, ...]
 """Where in the spec: keys and list positions, ``("deployments", 2, "slo", "ttft_p99")``."""
@@ -166,16 +167,15 @@ def _first_keys(section: type[BaseModel]) -> str:
 
 
 def _formatter_at(root: type[BaseModel], path: Path) -> Callable[[Any], str]:
-    """What writes a value of the field at ``path``: with its unit, if its type has units."""
+    """What writes a value of the field at ``path``: with its unit, if it has one."""
     section = model_at(root, path[:-1])
     field = section.model_fields.get(str(path[-1])) if section is not None else None
-    if field is not None:
-        annotations = (field.annotation, *typing.get_args(field.annotation))
-        nested = (item for one in annotations for item in getattr(one, "__metadata__", ()))
-        for item in (*field.metadata, *nested):
-            if isinstance(item, PlainSerializer):
-                return typing.cast("Callable[[Any], str]", item.func)
-    return lambda value: f"{value:g}" if isinstance(value, float) else str(value)
+    quantity = quantity_of(field) if field is not None else None
+    return quantity.format if quantity is not None else _plain_number
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _quote(value: Any) -> str:

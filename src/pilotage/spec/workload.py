@@ -65,10 +65,12 @@ class WorkloadSpec(Section):
     arrivals: ArrivalsSpec = Field(description="How often requests arrive.")
     prompt_tokens: TokensSpec = Field(
         default=TokensSpec(p50=256, p99=1024),
-        description="Length of the prompts, chat template included.",
+        description="Length of the prompts, chat template included. "
+        "256 at p50 and 1024 at p99 if not given.",
     )
     completion_tokens: TokensSpec = Field(
-        default=TokensSpec(p50=128, p99=512), description="Length of the generated text."
+        default=TokensSpec(p50=128, p99=512),
+        description="Length of the generated text. 128 at p50 and 512 at p99 if not given.",
     )
     images: ImagesSpec | None = Field(
         default=None, description="Images in a request. None if not given."
