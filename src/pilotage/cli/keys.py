@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from pilotage.serve.keys import ApiKey, KeyLimits, KeyStore, Scope, default_key_file
 
@@ -47,7 +45,7 @@ def add(
     store = KeyStore(file or default_key_file())
     issued = store.add(
         name,
-        scopes=tuple(scope or ("inference",)),
+        scopes=tuple(scope or (Scope.INFERENCE,)),
         limits=KeyLimits(
             requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
         ),
@@ -71,7 +69,7 @@ def list_keys(file: FileOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json([_as_dict(key) for key in keys])
     elif keys:
-        Console(soft_wrap=True).print(_table(keys))
+        typer.echo(_table(keys))
     else:
         typer.echo(
             f"No keys in {store.path}: a server is open to whoever reaches it. "
@@ -102,30 +100,27 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _table(keys: list[ApiKey]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ID", "NAME", "CREATED", "SCOPES"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("REQUESTS/MIN", "TOKENS/MIN"):
-        table.add_column(heading, no_wrap=True, justify="right")
-    table.add_column("STATE", no_wrap=True)
-    for key in keys:
-        table.add_row(
+def _table(keys: list[ApiKey]) -> str:
+    """One line a key, never cut to the terminal's width: ids are there to be copied."""
+    rows = [("ID", "NAME", "CREATED", "SCOPES", "REQUESTS/MIN", "TOKENS/MIN", "STATE")]
+    rows += [
+        (
             key.id,
-            _plain(key.name),
+            # A file written by hand may hold what would steer the terminal.
+            "".join(c if c.isprintable() else "?" for c in key.name),
             f"{key.created:%Y-%m-%d %H:%M}",
-            ", ".join(key.scopes),
+            ",".join(key.scopes),
             _limit(key.limits.requests_per_minute),
             _limit(key.limits.tokens_per_minute),
             "active" if key.revoked is None else f"revoked {key.revoked:%Y-%m-%d %H:%M}",
-            style=None if key.revoked is None else "dim",
         )
-    return table
-
-
-def _plain(text: str) -> Text:
-    # A file written by hand may hold what would steer the terminal.
-    return Text("".join(c if c.isprintable() else "?" for c in text))
+        for key in keys
+    ]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(set_cell_size(c, width) for c, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _limit(limit: int | None) -> str:

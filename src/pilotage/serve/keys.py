@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,9 +42,15 @@ _KEY = re.compile(rf"plt_([a-z0-9]{{{_ID_CHARS}}})_([A-Za-z0-9]{{{_SECRET_CHARS}
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 
-Scope = Literal["inference", "admin"]
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _PerMinute = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    INFERENCE = "inference"
+    ADMIN = "admin"
 
 
 class KeyLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +66,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id: Annotated[str, msgspec.Meta(pattern=f"^[a-z0-9]{{{_ID_CHARS}}}$")]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     created: _Instant
-    scopes: tuple[Scope, ...] = ("inference",)
+    scopes: tuple[Scope, ...] = (Scope.INFERENCE,)
     limits: KeyLimits = KeyLimits()
     revoked: _Instant | None = None
 
@@ -181,7 +188,7 @@ class KeyStore:
         self,
         name: str,
         *,
-        scopes: tuple[Scope, ...] = ("inference",),
+        scopes: tuple[Scope, ...] = (Scope.INFERENCE,),
         limits: KeyLimits | None = None,
     ) -> IssuedKey:
         """Make a key and write it to the file.
