@@ -5,8 +5,9 @@
 
 from pilotage.spec.budget import BudgetSpec
 from pilotage.spec.deployment import DEFAULT_TTFT_TARGET, Deployment, Portfolio
+from pilotage.spec.fields import Section
 from pilotage.spec.loader import load, load_file, parse
-from pilotage.spec.model import EMBEDDED_SHA256, EMBEDDED_SOURCE, ModelSpec
+from pilotage.spec.model import EMBEDDED_SHA256, EMBEDDED_SOURCE, SOURCE_BOUND_FIELDS, ModelSpec
 from pilotage.spec.problems import InvalidSpecError, Problem, find_problems
 from pilotage.spec.schema import json_schema
 from pilotage.spec.serving import ServingSpec
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_TTFT_TARGET",
     "EMBEDDED_SHA256",
     "EMBEDDED_SOURCE",
+    "SOURCE_BOUND_FIELDS",
     "ArrivalsSpec",
     "BudgetSpec",
     "Deployment",
@@ -25,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "Portfolio",
     "Problem",
+    "Section",
     "ServingSpec",
     "SloSpec",
     "TokensSpec",
