@@ -120,6 +120,13 @@ class _Reader:
     def left(self) -> int:
         return self.size - self.position
 
+    def too_short(self, reason: str) -> NoReturn:
+        raise ModelError(
+            f"truncated or damaged: the header has {reason} in {self.left():,} bytes",
+            where=self.where,
+            hint=AGAIN,
+        )
+
     def damaged(self, reason: str) -> NoReturn:
         raise ModelError(f"damaged: the header has {reason}", where=self.where, hint=AGAIN)
 
@@ -145,9 +152,9 @@ def _parse(reader: _Reader, path: Path) -> GGUFHeader:
     entry_count = reader.u64()
     room = reader.left()
     if entry_count > min(MAX_ENTRIES, room // _LEAST_ENTRY_BYTES):
-        reader.damaged(f"{entry_count:,} metadata entries in {room:,} bytes")
+        reader.too_short(f"{entry_count:,} metadata entries")
     if tensor_count > min(MAX_TENSORS, room // _LEAST_TENSOR_BYTES):
-        reader.damaged(f"{tensor_count:,} tensors in {room:,} bytes")
+        reader.too_short(f"{tensor_count:,} tensors")
     metadata: dict[str, Any] = {}
     for _ in range(entry_count):
         key = reader.name()
@@ -229,7 +236,7 @@ def _array(reader: _Reader) -> GGUFArray:
     kind, length = reader.u32(), reader.u64()
     if kind == STRING:
         if length > reader.left() // 8:
-            reader.damaged(f"a list of {length:,} strings in {reader.left():,} bytes")
+            reader.too_short(f"a list of {length:,} strings")
         start = reader.position
         for _ in range(length):
             reader.take(reader.u64())

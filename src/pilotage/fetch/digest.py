@@ -29,6 +29,9 @@ def copy_hashed(
 
     Returns:
         The bytes copied and their sha256 as hex.
+
+    Raises:
+        EOFError: `source` ended before `total` bytes.
     """
     digest = hashlib.sha256()
     done = 0
@@ -37,4 +40,6 @@ def copy_hashed(
         digest.update(chunk)
         done += len(chunk)
         progress(Progress(Phase.UNPACK, name, done, total))
+    if done < total:
+        raise EOFError(f"{name} ends after {done:,} of {total:,} bytes")
     return done, digest.hexdigest()

@@ -14,13 +14,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CHOOSE = "Set PILOTAGE_HOME to a folder that you can write to"
 
 
-def require_room(folder: Path, needed: int) -> None:
-    """Refuse before the first byte when `needed` bytes do not fit on `folder`'s disk.
+def require_room(folder: Path, needed: int, *, written: int = 0) -> None:
+    """Refuse when `needed` bytes, of which `written` are there already, do not fit on the disk.
 
     Raises:
         ResourceError: The disk has less room; both numbers are in the message.
     """
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder).free + written
     if needed > free:
         raise ResourceError(
             f"not enough disk for the model: {needed:,} bytes are needed, {free:,} are free",
@@ -39,6 +39,10 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
+    except ResourceError as error:
+        # Found out somewhere below; people know the cache folder, not its insides.
+        error.where = str(folder)
+        raise
     except BrokenPipeError:
         raise  # a listener's terminal went away, not the disk
     except OSError as error:

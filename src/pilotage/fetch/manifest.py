@@ -108,6 +108,8 @@ class Manifest:
             files = tuple(
                 FileEntry(checked_path(f["path"]), f["size"], f["sha256"]) for f in data["files"]
             )
+            if not files:
+                raise ValueError("not a manifest: it lists no files")
             manifest = Manifest(str(data["source"]), str(data["id"]), files)
         except (KeyError, TypeError, SourceError) as error:
             raise ValueError(f"not a manifest: {error}") from error

@@ -130,6 +130,12 @@ class Store:
                     return None
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise StoreError(
+                "the cache folder's path leads through a file",
+                where=str(self.home),
+                hint="PILOTAGE_HOME must name a folder",
+            ) from error
         except OSError as error:
             raise StoreError(
                 f"the cached model cannot be read: {error.strerror or error}",
@@ -188,7 +194,7 @@ class Store:
                 except OSError as error:
                     if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
                         raise
-                    if winner := self.open(source):
+                    if winner := self.open(source, verify=True):
                         return winner
                     with suppress(FileNotFoundError):
                         target.rename(staging.scratch / f"damaged-{time.monotonic_ns()}")

@@ -41,7 +41,10 @@ class FileSource:
             )
         text = uri
         if uri[:7].lower() == "file://":
-            parts = urlsplit(uri)
+            try:
+                parts = urlsplit(uri)
+            except ValueError as error:
+                raise SourceError(f"not a file URI ({error})", where=uri) from error
             if parts.netloc not in {"", "localhost"}:
                 raise SourceError(
                     f"a file:// source lies on this machine, not on {parts.netloc!r}",

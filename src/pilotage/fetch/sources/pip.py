@@ -29,7 +29,10 @@ _HOST = re.compile(r"(host=)'[^']*'")
 _RESPONSE = re.compile(r'HTTP/[\d.]+" (\d{3}) (\d+)')
 _VERSIONS = re.compile(r"\(from versions: (.*?)\)")
 _REFUSED = re.compile(r"\b(401|403|407) (?:Client )?Error|HTTP error (401|403|407)")
-_FAILED = re.compile(r"\b(429|5\d\d) (?:Client |Server )?Error|HTTP error (429|5\d\d)")
+_FAILED = re.compile(
+    r"\b(429|5\d\d) (?:Client |Server )?Error|HTTP error (429|5\d\d)"
+    r"|too many (429|5\d\d) error responses"
+)
 
 
 def download_wheel(
@@ -109,7 +112,7 @@ def _follow(
                 continue
             if transcript.size is not None and not checked:
                 # pip downloads to its temporary folder and copies from there.
-                require_room(scratch, 2 * transcript.size - _largest(scratch))
+                require_room(scratch, 2 * transcript.size, written=_largest(scratch))
                 checked = True
             progress(Progress(Phase.DOWNLOAD, name, _largest(scratch), transcript.size))
         process.wait()
