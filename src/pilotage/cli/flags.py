@@ -157,7 +157,8 @@ def _option(field: FieldReference, panel: str) -> inspect.Parameter:
         metavar=f"<{field.kind}>" if python_type is str else None,
         autocompletion=(lambda: list(field.choices)) if field.choices else None,
         show_default=field.default if field.default is not None else False,
-        rich_help_panel=panel,
+        # A panel of their own: the column of --no-… names would squeeze all others.
+        rich_help_panel=f"{panel}, on or off" if python_type is bool else panel,
     )
     return inspect.Parameter(
         field.name,

@@ -91,11 +91,10 @@ def parse(text: str, filename: str, folder: Path | None = None) -> Deployment | 
         spec = root.model_validate(source.data, context=context)
     except ValidationError as error:
         # What could not be read is left out of the data: do not also call it missing.
-        unread = {problem.path for _, problem in problems}
         problems += [
             (source.line_of(problem.path), problem)
             for problem in find_problems(error, root, source.written)
-            if problem.path not in unread
+            if problem.path not in source.unread
         ]
     else:
         if not problems:

@@ -80,8 +80,11 @@ def find_problems(
     """
     for details in error.errors():
         path: Path = details["loc"]
-        # Its cause, another field of the same section, is reported already.
+        # Consequences of a problem that is reported already: of another field of the section, or
+        # of the entries that a list lost because they are wrong.
         if details["type"] == "default_factory_not_called":
+            continue
+        if details["type"] == "too_short" and details["input"]:
             continue
         if details["type"] == "extra_forbidden":
             yield Problem(path, f"unknown key{_suggestion(root, path)}")

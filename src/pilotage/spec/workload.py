@@ -62,7 +62,7 @@ class ImagesSpec(Section):
 class WorkloadSpec(Section):
     """What clients will ask for: how often, how long, with which images."""
 
-    arrivals: ArrivalsSpec = Field(description="How often requests arrive.")
+    arrivals: ArrivalsSpec = Field(description="How often requests arrive, and in which pattern.")
     prompt_tokens: TokensSpec = Field(
         default=TokensSpec(p50=256, p99=1024),
         description="Length of the prompts, chat template included. "

@@ -40,13 +40,15 @@ class YamlData:
         data: Dictionaries, lists and scalars.
         lines: Line of each path, from 1.
         written: How scalars that YAML did not read as text were written.
-        problems: What could not be read, with its line; it is left out of ``data``.
+        problems: What could not be read, with its line.
+        unread: Paths that are left out of ``data`` for such a problem.
     """
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     written: dict[Path, Written] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
 
     def line_of(self, path: Path) -> int:
         """The line of ``path``, or of the nearest section around it that stands in the file."""
@@ -157,7 +159,8 @@ def _mapping(node: yaml.MappingNode, path: Path, result: YamlData) -> dict[str, 
         key_path = (*path, key_node.value)
         if key_path in result.lines:
             first = result.lines[key_path]
-            _leave_out(key_node, key_path, f"given twice, first in line {first}", result)
+            again = Problem(key_path, f"given twice, first in line {first}")
+            result.problems.append((key_node.start_mark.line + 1, again))
             continue
         result.lines[key_path] = key_node.start_mark.line + 1
         value = _value(value_node, key_path, result)
@@ -199,6 +202,7 @@ def _scalar(node: yaml.Node, kind: str, path: Path, result: YamlData) -> Any:
 
 def _leave_out(node: yaml.Node, path: Path, message: str, result: YamlData) -> Any:
     result.problems.append((node.start_mark.line + 1, Problem(path, message)))
+    result.unread.add(path)
     return _LEFT_OUT
 
 
