@@ -18,7 +18,6 @@ fast = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-BITS = {"u8": 8, "u16": 16, "u32": 32, "u64": 64}
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 names = texts.filter(lambda name: name and "\0" not in name and name != "general.alignment")
 
@@ -109,12 +108,12 @@ def test_flipped_bits_are_read_or_refused_and_nothing_else(tmp_path, flips):
         damaged[place % len(damaged)] ^= mask
     path = tmp_path / "m.gguf"
     path.write_bytes(damaged)
-    start = time.monotonic()
+    start = time.process_time()
     try:
         use_everything(path)
     except ModelError as error:
         assert error.message
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @fast

@@ -207,11 +207,11 @@ def test_pip_is_found_on_the_path_when_the_environment_has_none(tiny, home, monk
 
 
 def test_the_embedded_model_is_whole_and_readable_at_once(embedded_model):
-    start = time.monotonic()
+    start = time.process_time()
     header = read_header(embedded_model.path)
     shape = ModelShape.from_gguf(header)
     vocabulary = Vocabulary.from_gguf(header)
-    assert time.monotonic() - start < 2, "0.2 s on an idle core; the rest is for a busy machine"
+    assert time.process_time() - start < 0.5
     assert (shape.architecture, shape.layers, shape.kv_heads, shape.head_dim) == (
         "llama",
         30,
