@@ -17,12 +17,14 @@ class TokenChunk:
     """New tokens of one generation; several when the reader was slower than the engine.
 
     ``finish_reason`` is set on the last chunk: "stop" (a stop token, which is not among
-    ``token_ids``) or "length".
+    ``token_ids``) or "length". ``restarted`` says that the worker died and the generation began
+    anew: tokens of earlier chunks are void. It happens to restartable requests only.
     """
 
     token_ids: list[int]
     logprobs: list[float] | None
     finish_reason: FinishReason | None
+    restarted: bool = False
 
 
 class Generation(Protocol):
@@ -42,11 +44,16 @@ class Generation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """A prompt and how to continue it. ``request_id`` is for logs only."""
+    """A prompt and how to continue it. ``request_id`` is for logs only.
+
+    ``restartable`` says that nothing goes out to the client before the end, so that the request
+    may begin anew on another worker even when tokens of it have been read.
+    """
 
     request_id: str
     prompt_ids: list[int]
     params: SamplingParams
+    restartable: bool = False
 
 
 class Dispatcher(Protocol):

@@ -1,0 +1,112 @@
+"""Which engine opens a model, decided from its files alone (nothing heavy is imported)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pilotage.catalog import ModelShape, read_header
+from pilotage.errors import ModelError, UnsupportedModelError, UsageError
+
+OPENVINO_GGUF_FAMILIES: Final = frozenset({"llama", "qwen2", "qwen3"})
+"""Architectures that OpenVINO GenAI builds from a GGUF file."""
+
+OPENVINO_GGUF_TYPES: Final = frozenset(
+    {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"}
+)
+"""Tensor types that its GGUF reader knows; any other ends in `gguf_tensor_to_f16 failed`."""
+
+_LATER: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "vllm": "big models on GPUs",
+        "transformers": "any Hugging Face folder",
+        "llamacpp": "every GGUF",
+        "onnxruntime": "encoders",
+        "neuron": "models compiled for Inferentia and Trainium",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on disk that an engine of this installation can open.
+
+    Attributes:
+        path: The GGUF file, or the OpenVINO folder.
+        engine: The engine that opens it.
+        shape: What memory is planned with.
+    """
+
+    path: Path
+    engine: str
+    shape: ModelShape
+
+
+def inspect_model(path: Path, engine: str = "auto") -> ModelFiles:
+    """Look at a model's files and choose the engine, before anything is loaded.
+
+    Args:
+        path: A GGUF file or a model folder.
+        engine: The spec's ``model.engine``.
+
+    Raises:
+        UsageError: The engine asked for is not part of this version.
+        ModelError: The files are damaged or incomplete.
+        UnsupportedModelError: No engine here reads them; the hint names those that could.
+    """
+    if engine not in ("auto", "openvino"):
+        raise UsageError(
+            f'the engine "{engine}" ({_LATER.get(engine, "unknown")}) is not in this version',
+            where="model.engine",
+            hint="Use openvino, which reads GGUF files and OpenVINO folders",
+        )
+    if path.is_dir():
+        return ModelFiles(path, "openvino", _openvino_folder(path))
+    return ModelFiles(path, "openvino", _gguf(path))
+
+
+def _gguf(path: Path) -> ModelShape:
+    header = read_header(path)
+    shape = ModelShape.from_gguf(header)
+    if shape.architecture not in OPENVINO_GGUF_FAMILIES:
+        raise UnsupportedModelError(
+            f'the openvino engine cannot build the architecture "{shape.architecture}" from a GGUF',
+            where=str(path),
+            hint="The engine llamacpp could (in a later version); or export the model to "
+            "OpenVINO IR with optimum-cli and serve that folder",
+        )
+    strange = sorted(set(shape.tensor_types) - OPENVINO_GGUF_TYPES)
+    if strange:
+        count = sum(shape.tensor_types[kind] for kind in strange)
+        raise UnsupportedModelError(
+            f"the openvino engine cannot read {count} of its tensors, which are stored as "
+            + ", ".join(strange),
+            where=str(path),
+            hint="The engine llamacpp could (in a later version); or take a file quantised as "
+            "Q4_0, Q4_1, Q8_0 or F16",
+        )
+    return shape
+
+
+def _openvino_folder(path: Path) -> ModelShape:
+    if not (path / "openvino_model.xml").is_file():
+        held = "safetensors" if any(path.glob("*.safetensors")) else None
+        raise UnsupportedModelError(
+            f"the folder holds {held} weights" if held else "the folder holds no OpenVINO model",
+            where=str(path),
+            hint="The engines transformers and vllm could read safetensors (in a later version); "
+            "or export with optimum-cli to get an openvino_model.xml"
+            if held
+            else "Looked for openvino_model.xml",
+        )
+    for name in ("openvino_model.bin", "openvino_tokenizer.xml", "tokenizer.json"):
+        if not (path / name).is_file():
+            raise ModelError(
+                f"incomplete: {name} is missing",
+                where=str(path),
+                hint="Export the model again, with its tokenizer",
+            )
+    return ModelShape.from_config(path)
