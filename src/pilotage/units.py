@@ -40,6 +40,7 @@ __all__ = [
     "parse_duration",
     "parse_rate",
     "parse_size",
+    "printable",
 ]
 
 # Bytes and counts cross into C++ engines as signed 64-bit integers.
@@ -263,5 +264,14 @@ def _decimal(number: Decimal) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 40 else f"{text[:36]}…" + ('"' if isinstance(value, str) else "")
+    text = printable(str(value))
+    text = text if len(text) <= 40 else f"{text[:36]}…"
+    return f'"{text}"' if isinstance(value, str) else text
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and safe for a terminal: control characters become escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

@@ -73,7 +73,7 @@ def test_relative_paths_start_at_the_given_folder(tmp_path: Path) -> None:
     assert deployment.serving.api_keys == tmp_path / "keys.json"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(
     ttft=st.floats(min_value=1e-6, max_value=1e6),
     rate=st.floats(min_value=1e-6, max_value=1e9),

@@ -201,6 +201,11 @@ def test_no_file_is_too_much(text: str, words: str) -> None:
     assert words in complaint(text)
 
 
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    for text in (r'model: {dtype: "\e[31m\n\u2028"}', r'"\e[31m": 1', r'slo: {ttft_p99: "1\e"}'):
+        assert complaint(text).isprintable()
+
+
 def test_long_values_are_quoted_short() -> None:
     for text in ("serving: {port: " + "9" * 5000 + "}", "model: {dtype: " + "x" * 5000 + "}"):
         assert len(complaint(text)) < 250

@@ -19,7 +19,6 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 from pydantic import ValidationError
 
-from pilotage.errors import SpecError
 from pilotage.spec import SOURCE_BOUND_FIELDS, Deployment, Section, find_problems
 from pilotage.spec.problems import Problem, as_error, dotted
 from pilotage.spec.reference import FieldReference, fields_of, sections_in
@@ -127,7 +126,7 @@ def apply_overrides(deployment: Deployment, overrides: Overrides) -> Deployment:
         return Deployment.model_validate(data, context={"folder": Path.cwd()})
     except ValidationError as error:
         problems = [
-            SpecError(problem.message, where=_where(problem, overrides))
+            problem.error(_where(problem, overrides))
             for problem in find_problems(error, Deployment)
         ]
     raise as_error(problems)

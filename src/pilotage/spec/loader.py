@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from pilotage.errors import SpecError
 from pilotage.spec.deployment import Deployment, Portfolio
-from pilotage.spec.problems import Problem, as_error, dotted, find_problems
+from pilotage.spec.problems import as_error, find_problems
 from pilotage.spec.yaml_source import read_yaml
 
 _LARGEST_FILE = 1024 * 1024
@@ -100,17 +100,11 @@ def parse(text: str, filename: str, folder: Path | None = None) -> Deployment | 
         if not problems:
             return spec
     problems.sort(key=lambda located: located[0])
-    raise as_error([_at_line(filename, line, problem) for line, problem in problems])
+    raise as_error([problem.error_naming_field(f"{filename}:{line}") for line, problem in problems])
 
 
 def _deployments_of(spec: Deployment | Portfolio) -> tuple[Deployment, ...]:
     return spec.deployments if isinstance(spec, Portfolio) else (spec,)
-
-
-def _at_line(filename: str, line: int, problem: Problem) -> SpecError:
-    field = dotted(problem.path)
-    message = f"{field}: {problem.message}" if field else problem.message
-    return SpecError(message, where=f"{filename}:{line}")
 
 
 def _read(path: Path) -> str:

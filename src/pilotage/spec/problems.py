@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from pilotage.errors import SpecError
 from pilotage.spec.fields import quantity_of
+from pilotage.units import printable
 
 Path = tuple[str | int, ...]
 """Where in the spec: keys and list positions, ``("deployments", 2, "slo", "ttft_p99")``."""
@@ -25,6 +26,16 @@ class Problem:
 
     path: Path
     message: str
+
+    def error(self, where: str) -> SpecError:
+        """The problem as an error at ``where``: one line, whatever the values quoted in it."""
+        return SpecError(printable(self.message), where=where)
+
+    def error_naming_field(self, where: str) -> SpecError:
+        """As :meth:`error`, with the field before the message."""
+        field = dotted(self.path)
+        message = f"{field}: {self.message}" if field else self.message
+        return SpecError(printable(message), where=where)
 
 
 @dataclass(frozen=True)
