@@ -198,4 +198,4 @@ def _names_content(node: nodes.Node) -> bool:
 
 
 def _tests_for_string(syntax: nodes.Template) -> bool:
-    return any(test.name in {"string", "iterable"} for test in syntax.find_all(nodes.Test))
+    return any(test.name == "string" for test in syntax.find_all(nodes.Test))
