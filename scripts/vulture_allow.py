@@ -1,0 +1,1 @@
+"""Names that vulture takes for unused: called by a library, or part of an interface."""
