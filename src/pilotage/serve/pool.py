@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, Literal
 
 from pilotage.engines.engine import EngineInfo, EngineOutput
 from pilotage.serve.active import ActiveGeneration, Phase
@@ -35,12 +35,14 @@ _DEFAULT_LOAD_S: Final = 10.0
 _QUIET_S: Final = 3.0
 _log = logging.getLogger("pilotage.gateway")
 
+PoolHealth = Literal["loading", "ready", "stalled", "draining"]
+
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
     """A snapshot for health, metrics and logs."""
 
-    state: str
+    state: PoolHealth
     queued_requests: int
     queued_tokens: int
     running: int
@@ -296,7 +298,7 @@ class WorkerPool:
             code="no_worker",
         )
 
-    def _state(self) -> str:
+    def _state(self) -> PoolHealth:
         if self.draining:
             return "draining"
         if not self._was_ready:

@@ -4,7 +4,7 @@ It imports nothing heavy and does nothing clever: every quarter of a second it l
 child's exit code and board. What it decides:
 
 - a child that died is started again, after a pause that doubles with each failure in a row;
-- a worker that makes no progress is killed and replaced, see `Child.hung`;
+- a child that makes no progress is killed and replaced, see `Child.hung`;
 - a child that failed five times in a row, or left an error that no restart can mend, ends the
   server with a report;
 - on SIGTERM or SIGINT the gateway drains while the workers go on, then all stop. A second
@@ -128,7 +128,7 @@ class Supervisor:
                     _log.info("%s is ready again", child.name)
             elif now - child.ready_at > _STABLE_S:
                 child.failures = 0
-            if child is not self._gateway and child.hung(now, self._hang_timeout_s):
+            if child.hung(now, self._hang_timeout_s):
                 child.signal(signal.SIGKILL)
                 self._replace(
                     child, now, f"made no progress for {self._hang_timeout_s:g} s and was killed"

@@ -1,0 +1,21 @@
+"""The gateway's HTTP API: OpenAI's wire format, strict about what it takes."""
+
+from pilotage.serve.api.app import create_app
+from pilotage.serve.api.context import (
+    GatewayContext,
+    Health,
+    HealthState,
+    Limits,
+    RequestMetrics,
+    ServedModel,
+)
+
+__all__ = [
+    "GatewayContext",
+    "Health",
+    "HealthState",
+    "Limits",
+    "RequestMetrics",
+    "ServedModel",
+    "create_app",
+]

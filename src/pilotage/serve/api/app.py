@@ -1,0 +1,242 @@
+"""The gateway's HTTP API as one ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from pilotage import __version__
+from pilotage.serve.api import wire
+from pilotage.serve.api.access import AccessLayer
+from pilotage.serve.api.authentication import AuthenticationLayer
+from pilotage.serve.api.body import read_object
+from pilotage.serve.api.body_limit import BodyLimitLayer
+from pilotage.serve.api.chat_request import ChatRequest
+from pilotage.serve.api.completion_request import CompletionRequest
+from pilotage.serve.api.context import GatewayContext
+from pilotage.serve.api.docs_page import docs_page
+from pilotage.serve.api.errors import ApiError, invalid
+from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.generations import answer_chat, answer_completion
+from pilotage.serve.api.health import add_health_routes
+from pilotage.serve.api.model_list import model_card
+from pilotage.serve.api.openapi import describe, error_responses, json_body
+from pilotage.serve.api.submission import find_model
+from pilotage.serve.api.tokenization import (
+    DetokenizeRequest,
+    TokenizeRequest,
+    detokenize,
+    tokenize,
+)
+from pilotage.serve.telemetry.metrics import CONTENT_TYPE
+
+_GENERATION_ERRORS = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
+_POST_ERRORS = (400, 401, 404, 408, 413, 415, 500)
+_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+_DESCRIPTION = "OpenAI-compatible inference on the models of this server."
+_ELSEWHERE = "other"
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def create_app(context: GatewayContext) -> FastAPI:
+    """The API, ready to be served.
+
+    Args:
+        context: The models and everything around them.
+    """
+    app = FastAPI(
+        title="Pilotage",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    _add_generation_routes(app, context)
+    _add_token_routes(app, context)
+    _add_model_routes(app, context)
+    add_health_routes(app, context)
+    _add_document_routes(app, context)
+    app.add_exception_handler(HTTPException, _routing_error)
+
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimitLayer, max_bytes=context.limits.max_body_bytes)
+    app.add_middleware(AuthenticationLayer, context=context)
+    app.add_middleware(AccessLayer, context=context, endpoint_of=_endpoints(app))
+    return app
+
+
+def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
+    async def chat(request: Request) -> Response:
+        return await answer_chat(context, request, await read_object(request))
+
+    async def completions(request: Request) -> Response:
+        return await answer_completion(context, request, await read_object(request))
+
+    async def invocations(request: Request) -> Response:
+        body = await read_object(request)
+        if ("messages" in body) == ("prompt" in body):
+            raise invalid("messages", "Give either 'messages' (chat) or 'prompt' (completions).")
+        if body.get("model") is None:
+            body["model"] = find_model(context, None).name
+        answer = answer_chat if "messages" in body else answer_completion
+        return await answer(context, request, body)
+
+    def add(path: str, handler: _Handler, summary: str, ok: Any, *bodies: Any) -> None:
+        app.add_api_route(
+            path,
+            handler,
+            methods=["POST"],
+            summary=summary,
+            response_model=None,
+            response_class=JSONResponse,
+            responses={
+                **error_responses(*_GENERATION_ERRORS),
+                200: {"model": ok, "description": "The answer, whole or as events."}
+                | {"content": _EVENTS},
+            },
+            openapi_extra=json_body(*bodies),
+        )
+
+    add("/v1/chat/completions", chat, "Answer a conversation", wire.ChatCompletion, ChatRequest)
+    add("/v1/completions", completions, "Continue prompts", wire.Completion, CompletionRequest)
+    add(
+        "/invocations",
+        invocations,
+        "SageMaker's name for both; the model may be left out",
+        wire.ChatCompletion | wire.Completion,
+        ChatRequest,
+        CompletionRequest,
+    )
+
+
+def _add_token_routes(app: FastAPI, context: GatewayContext) -> None:
+    async def to_tokens(request: Request) -> Response:
+        body = await read_object(request)
+        return JSONResponse(await tokenize(context, Exchange.of(request.scope), body))
+
+    async def to_text(request: Request) -> Response:
+        body = await read_object(request)
+        return JSONResponse(detokenize(context, Exchange.of(request.scope), body))
+
+    def add(path: str, handler: _Handler, summary: str, ok: Any, body: Any) -> None:
+        app.add_api_route(
+            path,
+            handler,
+            methods=["POST"],
+            summary=summary,
+            response_model=None,
+            responses={
+                **error_responses(*_POST_ERRORS),
+                200: {"model": ok, "description": summary},
+            },
+            openapi_extra=json_body(body),
+        )
+
+    add("/tokenize", to_tokens, "A prompt as token ids", wire.Tokens, TokenizeRequest)
+    add("/detokenize", to_text, "Token ids as text", wire.DetokenizedText, DetokenizeRequest)
+
+
+def _add_model_routes(app: FastAPI, context: GatewayContext) -> None:
+    async def models() -> Response:
+        cards = [model_card(model) for model in context.models.values()]
+        return JSONResponse({"object": "list", "data": cards})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["model"]
+        return JSONResponse(model_card(find_model(context, name)))
+
+    name_parameter = {
+        "name": "model",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+    }
+    app.add_api_route(
+        "/v1/models",
+        models,
+        summary="The served models",
+        response_model=None,
+        responses={200: {"model": wire.ModelList}, **error_responses(401, 500)},
+    )
+    app.add_api_route(
+        "/v1/models/{model:path}",
+        model,
+        summary="One of the served models",
+        response_model=None,
+        responses={200: {"model": wire.ModelCard}, **error_responses(401, 404, 500)},
+        openapi_extra={"parameters": [name_parameter]},
+    )
+
+
+def _add_document_routes(app: FastAPI, context: GatewayContext) -> None:
+    bodies: list[type[BaseModel]] = [
+        ChatRequest,
+        CompletionRequest,
+        TokenizeRequest,
+        DetokenizeRequest,
+    ]
+
+    async def metrics() -> Response:
+        return Response(context.render_metrics(), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi() -> Response:
+        return JSONResponse(app.openapi())
+
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(app.openapi()))
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(app, bodies)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+    app.add_api_route(
+        "/metrics",
+        metrics,
+        summary="Metrics in Prometheus text format",
+        response_class=Response,
+        response_model=None,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            **error_responses(401, 500),
+        },
+    )
+    app.add_api_route("/openapi.json", openapi, include_in_schema=False, response_model=None)
+    app.add_api_route("/docs", docs, include_in_schema=False, response_model=None)
+
+
+async def _routing_error(request: Request, failure: Exception) -> Response:
+    status = failure.status_code if isinstance(failure, HTTPException) else 404
+    called = f"{request.method[:16]} {request.url.path[:200]}"
+    if status == 405:
+        error = ApiError(
+            f"This route does not take {request.method[:16]}: {called}.",
+            status=405,
+            code="method_not_allowed",
+            headers=getattr(failure, "headers", None),
+        )
+    else:
+        error = ApiError(f"There is no such route: {called}.", status=404, code="unknown_url")
+    Exchange.of(request.scope).reason = error.code
+    return error.response()
+
+
+def _endpoints(app: FastAPI) -> Callable[[str], str]:
+    templates = {getattr(route, "path", _ELSEWHERE) for route in app.routes}
+
+    def endpoint_of(path: str) -> str:
+        if path in templates:
+            return path
+        # The one route with a parameter: its template names it, its value stays out of labels.
+        return "/v1/models/{model}" if path.startswith("/v1/models/") else _ELSEWHERE
+
+    return endpoint_of

@@ -1,0 +1,109 @@
+"""What the HTTP API needs from the gateway around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pilotage.engines.engine import EngineInfo
+from pilotage.serve.generation import Dispatcher
+from pilotage.serve.keys import KeyStore
+from pilotage.serve.rate_limits import RateLimiter
+from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.tokens import Tokenizer
+
+HealthState = Literal["loading", "ready", "stalled", "draining"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the server is.
+
+    Attributes:
+        state: "loading" until a model has answered for the first time, "ready" while one answers,
+            "stalled" when none makes progress any more, "draining" once it is told to stop.
+        reason: One sentence for whoever reads the probe's answer.
+        details: JSON-ready facts beside it, such as workers and their states.
+    """
+
+    state: HealthState
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for.
+
+    Attributes:
+        max_body_bytes: Longest request body.
+        max_n: Most choices for a prompt.
+        max_sequences: Most sequences a request: prompts times choices.
+        request_timeout_s: Seconds from a request's arrival to its last byte.
+    """
+
+    max_body_bytes: int = 4 << 20
+    max_n: int = 16
+    max_sequences: int = 64
+    request_timeout_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that the gateway serves.
+
+    Attributes:
+        name: What clients call it.
+        tokenizer: Its tokenizer.
+        dispatcher: Runs its generations.
+        info: Its engine's facts; ``None`` while it loads.
+        created: Unix time, seconds.
+        max_model_len: Context length in tokens, if known before the engine is.
+    """
+
+    name: str
+    tokenizer: Tokenizer
+    dispatcher: Dispatcher
+    info: Callable[[], EngineInfo | None]
+    created: int
+    max_model_len: int | None = None
+
+    def context_length(self) -> int | None:
+        """Longest prompt plus completion, tokens; ``None`` if not yet known."""
+        info = self.info()
+        return self.max_model_len if info is None else info.max_model_len
+
+
+class RequestMetrics(Protocol):
+    """Counts requests."""
+
+    def request_started(self) -> None:
+        """A request has arrived; `request_finished` follows, whatever happens."""
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """A request was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """Everything the API is given; it keeps no state beside it.
+
+    Attributes:
+        models: The served models by name, at least one; the first is the default where a request
+            need not name one (``/invocations``, ``/tokenize``).
+        health: How the server is, now.
+        metrics: Counts every request.
+        render_metrics: The body of ``/metrics``, Prometheus text format.
+        keys: API keys; ``None`` is an open server.
+        rate_limits: The keys' budgets; ``None`` is no limit.
+        limits: What one request may ask for.
+    """
+
+    models: Mapping[str, ServedModel]
+    health: Callable[[], Health]
+    metrics: RequestMetrics
+    render_metrics: Callable[[], bytes]
+    keys: KeyStore | None = None
+    rate_limits: RateLimiter | None = None
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,173 @@
+"""The two endpoints that generate: chat and completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pilotage.engines.engine import SamplingParams
+from pilotage.serve.api.answer_format import AnswerFormat, Envelope, fingerprint, new_id
+from pilotage.serve.api.chat_format import ChatFormat
+from pilotage.serve.api.chat_request import ChatRequest
+from pilotage.serve.api.completion_format import CompletionFormat
+from pilotage.serve.api.completion_request import CompletionRequest
+from pilotage.serve.api.context import GatewayContext, ServedModel
+from pilotage.serve.api.errors import ApiError, invalid
+from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.generation_response import GenerationResponse
+from pilotage.serve.api.sampling import check_engine_has, of_choice, sampling_params
+from pilotage.serve.api.sequence import Choice, TextOptions
+from pilotage.serve.api.submission import (
+    charge_prompt,
+    check_count,
+    engine_name,
+    find_model,
+    known_context_length,
+    submit,
+    tokenized,
+)
+from pilotage.serve.api.validation import parse
+from pilotage.tokens import ChatTemplateError
+
+
+async def answer_chat(context: GatewayContext, request: Request, body: dict[str, Any]) -> Response:
+    """The response to the body of a chat request."""
+    exchange = Exchange.of(request.scope)
+    exchange.operation = "chat"
+    chat = parse(ChatRequest, body)
+    model = _model(context, exchange, chat.model)
+    check_count(context, prompts=1, choices=chat.choices)
+    prompt = await chat_prompt(model, chat)
+    envelope = _envelope("chatcmpl", model, with_usage=chat.wants_usage_chunk)
+    answer = ChatFormat(
+        envelope,
+        model.tokenizer,
+        logprobs=bool(chat.logprobs),
+        top_logprobs=bool(chat.top_logprobs),
+    )
+    return _generate(context, exchange, model, chat, prompts=[prompt], answer=answer)
+
+
+async def answer_completion(
+    context: GatewayContext, request: Request, body: dict[str, Any]
+) -> Response:
+    """The response to the body of a completion request."""
+    exchange = Exchange.of(request.scope)
+    exchange.operation = "text_completion"
+    completion = parse(CompletionRequest, body)
+    model = _model(context, exchange, completion.model)
+    check_count(context, prompts=len(completion.prompts), choices=completion.choices)
+    prompts = [await _prompt(model, one, completion) for one in completion.prompts]
+    envelope = _envelope("cmpl", model, with_usage=completion.wants_usage_chunk)
+    answer = CompletionFormat(envelope, model.tokenizer, logprobs=completion.logprobs)
+    return _generate(context, exchange, model, completion, prompts=prompts, answer=answer)
+
+
+async def chat_prompt(model: ServedModel, chat: ChatRequest) -> list[int]:
+    """The token ids of a conversation.
+
+    Raises:
+        ApiError: The model's chat template cannot take it.
+    """
+    messages = [message.for_template() for message in chat.messages]
+    chars = sum(
+        len(part if isinstance(part, str) else part["text"])
+        for message in messages
+        for part in (
+            [message["content"]] if isinstance(message["content"], str) else message["content"]
+        )
+    )
+    try:
+        return await tokenized(
+            lambda: model.tokenizer.encode_chat(
+                messages, template_kwargs=chat.chat_template_kwargs
+            ),
+            chars,
+        )
+    except ChatTemplateError as error:
+        raise ApiError(f"{error}.", code="invalid_messages", param="messages") from None
+
+
+async def _prompt(
+    model: ServedModel, prompt: str | list[int], completion: CompletionRequest
+) -> list[int]:
+    if isinstance(prompt, str):
+        special = completion.add_special_tokens is not False
+        tokenizer = model.tokenizer
+        ids = await tokenized(
+            lambda: tokenizer.encode(prompt, add_special_tokens=special), len(prompt)
+        )
+        if not ids:
+            raise invalid("prompt", "The prompt has no tokens.")
+        return ids
+    check_vocabulary(model, prompt, "prompt")
+    return prompt
+
+
+def check_vocabulary(model: ServedModel, ids: list[int], param: str) -> None:
+    """Check that token ids are the model's.
+
+    Raises:
+        ApiError: One of them is not.
+    """
+    size = model.tokenizer.vocab_size
+    if max(ids, default=0) >= size:
+        raise invalid(param, f"The token id {max(ids)} is not one of the model's {size}.")
+
+
+def _model(context: GatewayContext, exchange: Exchange, name: str) -> ServedModel:
+    model = find_model(context, name)
+    exchange.model = model.name
+    return model
+
+
+def _envelope(prefix: str, model: ServedModel, *, with_usage: bool) -> Envelope:
+    return Envelope(
+        id=new_id(prefix),
+        model=model.name,
+        fingerprint=fingerprint(model.name, engine_name(model.info())),
+        with_usage=with_usage,
+    )
+
+
+def _generate(
+    context: GatewayContext,
+    exchange: Exchange,
+    model: ServedModel,
+    request: ChatRequest | CompletionRequest,
+    *,
+    prompts: list[list[int]],
+    answer: AnswerFormat,
+) -> Response:
+    context_length = known_context_length(context, model)
+    sequences: list[tuple[list[int], SamplingParams]] = []
+    info = model.info()
+    for prompt in prompts:
+        params = sampling_params(
+            request,
+            prompt_tokens=len(prompt),
+            context_length=context_length,
+            eos_token_ids=model.tokenizer.eos_token_ids,
+        )
+        if info is not None:
+            check_engine_has(params, info)
+        sequences += [(prompt, of_choice(params, index)) for index in range(request.choices)]
+    prompt_tokens = sum(map(len, prompts))
+    charge_prompt(context, exchange, prompt_tokens)
+    stream = bool(request.stream)
+    generations = submit(context, model, exchange, sequences, restartable=not stream)
+    exchange.prompt_tokens = prompt_tokens
+    options = TextOptions(
+        stops=tuple(request.stops),
+        include_stop=bool(request.include_stop_str_in_output),
+        skip_special_tokens=request.skip_special_tokens is not False,
+        min_tokens=request.min_tokens or 0,
+        logprobs=sequences[0][1].logprobs,
+    )
+    choices = [
+        Choice(index, generation, model.tokenizer, options)
+        for index, generation in enumerate(generations)
+    ]
+    return GenerationResponse(context, exchange, choices, answer, stream=stream)

@@ -1,0 +1,60 @@
+"""The OpenAPI document: bodies that are read by hand are described all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from pilotage.serve.api.wire import ErrorBody
+
+_REF = "#/components/schemas/{model}"
+
+_ERRORS = {
+    400: "The request does not fit; the error says which field and why.",
+    401: "No API key, or none that is valid here.",
+    404: "There is no such model.",
+    405: "Another method than the route has.",
+    408: "The body did not arrive in time.",
+    413: "The body is too long.",
+    415: "The body is not JSON.",
+    429: "Too much at present, or for this key; Retry-After says when to come back.",
+    500: "The server failed.",
+    503: "No model is ready: loading, stalled or draining.",
+    504: "The answer was not complete in time.",
+}
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The description of a route's errors."""
+    return {status: {"model": ErrorBody, "description": _ERRORS[status]} for status in statuses}
+
+
+def json_body(*kinds: type[BaseModel]) -> dict[str, Any]:
+    """The description of a route's body, to be given as ``openapi_extra``."""
+    references: list[dict[str, Any]] = [
+        {"$ref": _REF.format(model=kind.__name__)} for kind in kinds
+    ]
+    schema = references[0] if len(references) == 1 else {"anyOf": references}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def describe(app: FastAPI, kinds: list[type[BaseModel]]) -> dict[str, Any]:
+    """The OpenAPI document of the app.
+
+    Args:
+        app: With all its routes.
+        kinds: The request bodies that `json_body` has named.
+    """
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    _, bodies = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **bodies.get("$defs", {})}
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{}, {"key": []}]
+    return document
