@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 import sys
 import time
@@ -67,10 +66,7 @@ def serve(
     with open_listener(spec.serving.host, spec.serving.port) as listener:
         screen.show(plan, listener)
         with launch(plan, listener, home, screen.event) as supervisor:
-            code = supervisor.run()
-    if code:
-        logging.getLogger("pilotage").error("the drain deadline passed; requests were cut off")
-    raise typer.Exit(code)
+            raise typer.Exit(supervisor.run())
 
 
 def _deployment(target: str | None, name: str | None) -> Deployment:

@@ -117,7 +117,6 @@ class Gateway:
                         max_n=serving.max_n,
                         request_timeout_s=serving.request_timeout,
                     ),
-                    tracer=self._tracer,
                 )
             )
         )

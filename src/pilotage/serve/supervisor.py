@@ -1,14 +1,14 @@
 """The supervisor: starts gateway and workers, replaces what dies or hangs, drains, reports.
 
-It imports nothing heavy and does nothing clever: every quarter of a second it looks at each
-child's exit code and board. What it decides:
+It imports nothing heavy and does nothing clever: ten times a second it looks at each child's
+exit code and board. What it decides:
 
 - a child that died is started again, after a pause that doubles with each failure in a row;
 - a child that makes no progress is killed and replaced, see `Child.hung`;
 - a child that failed five times in a row, or left an error that no restart can mend, ends the
   server with a report;
 - on SIGTERM or SIGINT the gateway drains while the workers go on, then all stop. A second
-  signal ends it at once.
+  Ctrl-C ends it at once (a second SIGTERM does not: process managers like to send several).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Event(Enum):
     READY = auto()
     REPLACED = auto()
     DRAINING = auto()
+    CUT_OFF = auto()
 
 
 class Supervisor:
@@ -75,14 +76,16 @@ class Supervisor:
         self._load_timeout_s = load_timeout_s
         self._hang_timeout_s = hang_timeout_s
         self._notify = notify
-        self._signals = 0
+        self._stopping = False
+        self._at_once = False
         self._announced = False
 
     def run(self) -> int:
         """Serve until stopped.
 
         Returns:
-            0 when every request in flight was finished before the drain deadline, else 1.
+            0 when every request in flight was finished before the drain deadline (or nothing was
+            served yet), else 1.
 
         Raises:
             PilotageError: A child cannot run, and starting it again would not help.
@@ -92,7 +95,7 @@ class Supervisor:
         try:
             for child in self._children():
                 child.start()
-            while not self._signals:
+            while not self._stopping:
                 self._look_after_all()
                 time.sleep(_TICK_S)
             return self._drain()
@@ -102,8 +105,9 @@ class Supervisor:
     def _children(self) -> tuple[Child, ...]:
         return (self._gateway, *self._workers)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._at_once = self._stopping and number == signal.SIGINT
+        self._stopping = True
 
     def _look_after_all(self) -> None:
         for child in self._children():
@@ -133,9 +137,16 @@ class Supervisor:
                 self._replace(
                     child, now, f"made no progress for {self._hang_timeout_s:g} s and was killed"
                 )
-        elif now - child.started_at > self._load_timeout_s:
+        elif now - self._loading_since(child, now) > self._load_timeout_s:
             child.signal(signal.SIGKILL)
             self._replace(child, now, f"was not ready after {self._load_timeout_s:g} s")
+
+    def _loading_since(self, child: Child, now: float) -> float:
+        """When a child could begin to get ready; the gateway can once a worker is."""
+        if child is not self._gateway:
+            return child.started_at
+        ready = [worker.ready_at for worker in self._workers if worker.ready_at is not None]
+        return max(child.started_at, min(ready, default=now))
 
     def _replace(self, child: Child, now: float, why: str) -> None:
         error = child.fatal_error()
@@ -157,17 +168,17 @@ class Supervisor:
         self._notify(Event.DRAINING, f"finishing what is in flight ({self._drain_timeout_s:g} s)")
         self._gateway.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._drain_timeout_s + _DRAIN_SLACK_S
-        while self._signals < 2 and time.monotonic() < deadline:
+        while not self._at_once and time.monotonic() < deadline:
             if self._gateway.process is None or self._gateway.exit_code() is not None:
                 break
             for worker in self._workers:
                 self._look_after(worker)
             time.sleep(_TICK_S)
-        drained = self._gateway.process is None or self._gateway.exit_code() == 0
+        drained = self._gateway.ready_at is None or self._gateway.exit_code() == 0
         for child in self._children():
             child.signal(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_S
-        while self._signals < 2 and time.monotonic() < deadline and self._any_alive():
+        while not self._at_once and time.monotonic() < deadline and self._any_alive():
             time.sleep(_TICK_S / 2)
         return 0 if drained else 1
 
