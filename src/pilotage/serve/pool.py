@@ -250,6 +250,7 @@ class WorkerPool:
         if generation.phase is Phase.QUEUED:
             generation.phase = Phase.ENDED
             self._queue.remove(generation)
+            self._dispatch()  # what had to wait behind it may fit
             return
         for link in self._links:
             if generation.id in link.held:
@@ -272,6 +273,8 @@ class WorkerPool:
                         retry_after_s=self._ttft_target_s,
                     )
                 )
+            if late:
+                self._dispatch()
 
     def _queued_tokens(self) -> int:
         return sum(generation.prompt_tokens for generation in self._queue)
