@@ -88,14 +88,17 @@ class ActiveGeneration:
         if not self.cancelled and self.phase is not Phase.ENDED:
             self.cancelled = True
             self._on_cancel(self)
+            self._wake()
 
     async def __aiter__(self) -> AsyncIterator[TokenChunk]:
-        """Its chunks, in order. Raises `GenerationFailed`."""
+        """Its chunks, in order, until its end or its cancellation. Raises `GenerationFailed`."""
         loop = asyncio.get_running_loop()
         while True:
-            while not self._fresh and self._failure is None:
+            while not self._fresh and self._failure is None and not self.cancelled:
                 self._reader = loop.create_future()
                 await self._reader
+            if self.cancelled:
+                return
             if self._failure is not None:
                 raise self._failure
             chunk = self._take()
