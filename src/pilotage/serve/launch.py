@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import shutil
 import socket
 import tempfile
@@ -29,6 +30,10 @@ from pilotage.serve.supervisor import Event, Supervisor
 from pilotage.spec import Deployment
 
 _BACKLOG = 2048
+_LONGEST_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path (108 with the final NUL, in Linux)."""
+
+_TMPDIR_HINT = "Set TMPDIR to a folder with room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,12 @@ def open_listener(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
-        raise ResourceError(f"there is no address {host}", where="--host") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label longer than names may have
+        raise ResourceError(
+            f"there is no address {host}",
+            where="--host",
+            hint="Give one of this machine's addresses, such as 127.0.0.1",
+        ) from error
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -122,7 +131,7 @@ def open_listener(host: str, port: int) -> socket.socket:
 
 
 def _not_bound(error: OSError, host: str, port: int) -> ResourceError:
-    where = f"{host}:{port}"
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if error.errno == errno.EADDRINUSE:
         return ResourceError(
             "the port is taken by another process",
@@ -146,16 +155,24 @@ def launch(
     """A supervisor for the plan, in a private folder that is removed at the end.
 
     Raises:
-        StoreError: No temporary folder can be made.
+        StoreError: No temporary folder can be made, or it cannot be written.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix="pilotage-"))
     except OSError as error:
         raise StoreError(
-            f"no temporary folder can be made: {error.strerror}", where=tempfile.gettempdir()
+            f"no temporary folder can be made: {error.strerror}",
+            where=error.filename,
+            hint=_TMPDIR_HINT,
         ) from error
     try:
-        yield _supervisor(plan, listener, home, folder, notify)
+        try:
+            supervisor = _supervisor(plan, listener, home, folder, notify)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write there: {error.strerror}", where=str(folder), hint=_TMPDIR_HINT
+            ) from error
+        yield supervisor
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -195,6 +212,14 @@ def _supervisor(
 
 def _worker_config(plan: ServePlan, piece: CpuSlice, home: Path, folder: Path) -> WorkerConfig:
     name = f"worker-{piece.worker}"
+    address = str(folder / f"{name}.sock")
+    if len(os.fsencode(address)) > _LONGEST_SOCKET_PATH:
+        raise StoreError(
+            f"the path of the temporary folder is too long for a Unix socket "
+            f"({_LONGEST_SOCKET_PATH} bytes)",
+            where=str(folder),
+            hint="Set TMPDIR to a folder with a shorter path, such as /tmp",
+        )
     return WorkerConfig(
         index=piece.worker,
         model_path=str(plan.model.path),
@@ -203,7 +228,7 @@ def _worker_config(plan: ServePlan, piece: CpuSlice, home: Path, folder: Path) -
         max_num_batched_tokens=plan.deployment.serving.max_num_batched_tokens,
         prefix_caching=plan.deployment.serving.prefix_caching,
         cache=str(home / "compiled"),
-        socket=str(folder / f"{name}.sock"),
+        socket=address,
         board=str(folder / f"{name}.board"),
         errors=str(folder / f"{name}.error"),
     )
