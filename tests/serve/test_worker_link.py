@@ -1,0 +1,168 @@
+"""The gateway's end of the link: it connects, measures, and survives a broken peer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilotage.engines.engine import EngineOutput, SamplingParams
+from pilotage.serve.active import ActiveGeneration
+from pilotage.serve.admission import CompletionLengths
+from pilotage.serve.generation import SubmitRequest
+from pilotage.serve.link import Hello, Step, encode
+from pilotage.serve.worker_link import WorkerLink
+
+
+class Diary:
+    """A listener that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+
+    def on_up(self, link: WorkerLink) -> None:
+        self.entries.append("up")
+
+    def on_step(self, link: WorkerLink, step: Step) -> None:
+        self.entries.append("step")
+
+    def on_down(self, link: WorkerLink) -> None:
+        assert not link.up  # nothing may be given to it any more
+        self.entries.append("down")
+
+
+def active(number: int, prompt: int, **params: Any) -> ActiveGeneration:
+    sampling = SamplingParams(**{"max_tokens": 100, **params})
+    request = SubmitRequest("r", [1] * prompt, sampling)
+    return ActiveGeneration(number, request, 0.0, lambda _: None)
+
+
+def connected(tmp_path: Path, tools: Any, scenario: Any) -> None:
+    async def main() -> None:
+        worker = tools.StandInWorker(tmp_path / "w.sock", tools.engine_info())
+        diary = Diary()
+        link = WorkerLink(0, str(worker.path), diary)
+        task = asyncio.create_task(link.run())
+        await asyncio.sleep(0.02)
+        assert not link.up  # the worker's socket is not there yet, and the link keeps trying
+        await worker.start()
+        await tools.until(lambda: link.up)
+        try:
+            await scenario(link, worker, diary)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            worker.die()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+
+def test_it_measures_what_steps_tell(tmp_path: Path, tools: Any) -> None:
+    async def scenario(link: WorkerLink, worker: Any, diary: Diary) -> None:
+        assert link.prefill_tokens_per_s == 1000.0  # from the greeting
+        before = link.last_sign
+        await asyncio.sleep(0.01)
+        worker.send(duration_s=0.0)
+        worker.send(EngineOutput(1, [2]), duration_s=0.1)
+        worker.send(EngineOutput(1, [2]), duration_s=0.2)
+        await tools.until(lambda: diary.entries == ["up", "step", "step", "step"])
+        assert link.steps == 2  # an idle sign of life is none
+        assert link.step_s == pytest.approx(0.1 + 0.3 * 0.1)
+        assert (link.kv_cache_usage, link.prefill_tokens_per_s) == (0.25, 2000.0)
+        assert link.last_sign > before
+
+    connected(tmp_path, tools, scenario)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"\xff\xff\xff\xff", (3).to_bytes(4, "little") + b"\xc1\xc1\xc1"],
+    ids=["absurd length", "no MessagePack"],
+)
+def test_a_broken_peer_is_dropped_and_met_again(tmp_path: Path, tools: Any, broken: bytes) -> None:
+    async def scenario(link: WorkerLink, worker: Any, diary: Diary) -> None:
+        worker.send_raw(broken)
+        await tools.until(lambda: diary.entries == ["up", "down", "up"])
+        worker.send(duration_s=0.0)
+        await tools.until(lambda: diary.entries[-1] == "step")
+
+    connected(tmp_path, tools, scenario)
+
+
+def test_frames_may_arrive_in_pieces(tmp_path: Path, tools: Any) -> None:
+    async def scenario(link: WorkerLink, worker: Any, diary: Diary) -> None:
+        frame = encode(Step([EngineOutput(1, list(range(50)))], 0.1, 1, 0.5, 10.0))
+        for byte in frame:
+            worker.send_raw(bytes([byte]))
+            await asyncio.sleep(0)
+        await tools.until(lambda: diary.entries == ["up", "step"])
+
+    connected(tmp_path, tools, scenario)
+
+
+def test_a_worker_that_dies_before_its_greeting_was_never_up(tmp_path: Path, tools: Any) -> None:
+    async def main() -> None:
+        async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(encode(Hello(0, tools.engine_info()))[:7])
+            writer.close()
+
+        path = tmp_path / "w.sock"
+        server = await asyncio.start_unix_server(hang_up, path)
+        diary = Diary()
+        task = asyncio.create_task(WorkerLink(0, str(path), diary).run())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait([task])
+        server.close()
+        await asyncio.sleep(0.01)
+        assert diary.entries == []
+
+    asyncio.run(main())
+
+
+def test_slots_count_what_the_worker_holds(tmp_path: Path, tools: Any) -> None:
+    link = WorkerLink(0, "nowhere", Diary())
+    lengths = CompletionLengths()
+    assert link.free_slots == 0
+    assert not link.has_room(active(1, 1), lengths)
+    link.info = tools.engine_info(max_num_seqs=2, kv_cache_tokens=1000)
+    assert link.free_slots == 2
+    link.give(active(1, 400))
+    link.give(active(2, 10))
+    assert link.free_slots == 0
+    link.give(active(3, 10))
+    assert link.free_slots == 0  # never negative
+
+
+def test_the_kv_cache_is_shared_by_what_prompts_and_completions_will_need(
+    tmp_path: Path, tools: Any
+) -> None:
+    link = WorkerLink(0, "nowhere", Diary())
+    lengths = CompletionLengths()
+    link.info = tools.engine_info(max_num_seqs=8, kv_cache_tokens=1000)
+    assert link.has_room(active(1, 5000), lengths)  # alone; the API has checked its length
+    link.give(active(1, 400, max_tokens=100))
+    assert link.has_room(active(2, 400, max_tokens=100), lengths)
+    assert not link.has_room(active(2, 401, max_tokens=100), lengths)
+    assert not link.has_room(active(2, 1, max_tokens=10_000), lengths)  # 512 of them count
+    for _ in range(10):
+        lengths.ended(20)  # completions turn out short: allowances nobody uses keep nobody out
+    assert link.has_room(active(2, 401, max_tokens=10_000), lengths)
+
+
+def test_admission_is_told_what_is_left_to_do(tools: Any) -> None:
+    link = WorkerLink(0, "nowhere", Diary())
+    link.info = tools.engine_info()
+    waiting, running, leaving = active(1, 30), active(2, 40, max_tokens=50), active(3, 5)
+    for generation in (waiting, running, leaving):
+        link.give(generation)
+    running.deliver(EngineOutput(2, [1] * 10))
+    leaving.deliver(EngineOutput(3, [1]))
+    leaving.cancelled = True
+    load = link.load(CompletionLengths())
+    assert load.prefill_backlog == 30
+    assert list(load.remaining_tokens) == [100, 40, 1]
+    assert load.batched_tokens == 512
