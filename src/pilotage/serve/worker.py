@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _IDLE_S: Final = 1.0
-_SEND_TIMEOUT_S: Final = 10.0
+_SEND_TIMEOUT_S: Final = 3.0
+"""A gateway that does not read for so long is dropped. Shorter than any sensible hang time-out: a
+worker that waits for its gateway does not beat, and is not the one to blame."""
+
 _READ: Final = 1 << 20
 _log = logging.getLogger("pilotage.worker")
 
@@ -81,6 +84,10 @@ class Worker:
 
     def _accept(self) -> None:
         self._hang_up("a new gateway has connected")
+        if self._held:
+            # Not before the engine has let go of the old connection's requests: the new one may
+            # use the same numbers, and would take their endings for its own.
+            return
         self._connection, _ = self._listener.accept()
         self._connection.settimeout(_SEND_TIMEOUT_S)
         self._decoder = FrameDecoder(ToWorker)  # type: ignore[arg-type]

@@ -1,0 +1,298 @@
+"""The worker's loop in a process of its own, over a real socket and board, a scripted engine in it.
+
+What the engine does with a request is written in its prompt: see `ScriptedEngine`.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pilotage.engines.engine import EngineOutput, EngineRequest, SamplingParams
+from pilotage.serve.board import Board, State
+from pilotage.serve.link import (
+    Cancel,
+    FrameDecoder,
+    Hello,
+    Step,
+    Submit,
+    ToGateway,
+    ToWorker,
+    encode,
+)
+
+PROGRAM = '''
+import logging, sys, time
+from pathlib import Path
+from pilotage.engines.engine import EngineInfo, EngineOutput
+from pilotage.engines.memory import MemoryPlan
+from pilotage.serve.board import Board
+from pilotage.serve.config import WorkerConfig
+from pilotage.serve import worker
+
+worker._SEND_TIMEOUT_S = 0.5  # so that the test need not wait
+
+class ScriptedEngine:
+    """A stand-in: a request brings its prompt, a token a step. Special first tokens:
+    -1 is refused, -2 breaks the next step, -3 stays silent, -4 takes three steps to cancel,
+    -5 brings its token in steps of 0.2 s for ever."""
+
+    info = EngineInfo(engine="scripted", max_model_len=100, max_num_seqs=4,
+        max_num_batched_tokens=64, kv_cache_tokens=1000, kv_cache_bytes=1,
+        prefill_tokens_per_s=500.0, load_s=0.1)
+
+    def __init__(self):
+        self.running, self.cancelled = {}, {}
+
+    @property
+    def busy(self):
+        return bool(self.running)
+
+    def submit(self, request):
+        if request.id in self.running:
+            raise RuntimeError(f"the number {request.id} is still in use")
+        if request.prompt_ids[0] == -1:
+            raise ValueError("cannot do that")
+        self.running[request.id] = list(request.prompt_ids)
+
+    def cancel(self, number):
+        if number in self.running and number not in self.cancelled:
+            self.cancelled[number] = 3 if self.running[number][0] == -4 else 1
+
+    def step(self):
+        outputs = []
+        time.sleep(0.2 if any(left[0] == -5 for left in self.running.values()) else 0.005)
+        if any(left[0] == -2 for left in self.running.values()):
+            raise RuntimeError("the engine broke")
+        for number, left in list(self.running.items()):
+            if number in self.cancelled:
+                self.cancelled[number] -= 1
+                if not self.cancelled[number]:
+                    del self.cancelled[number], self.running[number]
+                    outputs.append(EngineOutput(number, [], None, "cancelled"))
+            elif left[0] == -5:
+                outputs.append(EngineOutput(number, [5]))
+            elif left[0] >= 0:
+                token = left.pop(0)
+                outputs.append(EngineOutput(number, [token], None, None if left else "length"))
+                if not left:
+                    del self.running[number]
+        return outputs
+
+    def kv_cache_usage(self):
+        return 0.5
+
+folder = Path(sys.argv[1])
+logging.basicConfig(level=logging.INFO)
+config = WorkerConfig(index=3, model_path="", cores=(0,), max_num_batched_tokens=None,
+    prefix_caching=True, cache="", socket=str(folder / "w.sock"), board=str(folder / "board"),
+    errors=str(folder / "errors"), plan=MemoryPlan(0, 0, 1.0, 1, 1, 1))
+worker.Worker(config, ScriptedEngine(), Board(folder / "board")).run()
+'''
+
+REFUSED, BREAKS, SILENT, SLOW_TO_CANCEL, ENDLESS = -1, -2, -3, -4, -5
+
+
+class Peer:
+    """The gateway's end of the link, as a plain blocking socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(str(path))
+        self._decoder: FrameDecoder[ToGateway] = FrameDecoder(ToGateway)  # type: ignore[arg-type]
+        self._messages: list[ToGateway] = []
+
+    def send(self, *messages: ToWorker) -> None:
+        self.socket.sendall(b"".join(map(encode, messages)))
+
+    def receive(self) -> ToGateway:
+        """The next message; EOFError when the worker has hung up."""
+        while not self._messages:
+            data = self.socket.recv(1 << 16)
+            if not data:
+                raise EOFError
+            self._messages += self._decoder.feed(data)
+        return self._messages.pop(0)
+
+    def greeted(self) -> Peer:
+        assert isinstance(self.receive(), Hello)
+        return self
+
+    def step(self) -> Step:
+        """The next step that brought something."""
+        while True:
+            message = self.receive()
+            assert isinstance(message, Step)
+            if message.outputs:
+                return message
+
+    def outputs_until_end(self, number: int) -> list[EngineOutput]:
+        outputs: list[EngineOutput] = []
+        while not outputs or outputs[-1].finish_reason is None:
+            outputs += [output for output in self.step().outputs if output.id == number]
+        return outputs
+
+
+def submit(number: int, *prompt: int, json_schema: str | None = None) -> Submit:
+    params = SamplingParams(max_tokens=100, json_schema=json_schema)
+    return Submit(EngineRequest(number, list(prompt), params))
+
+
+class RunningWorker:
+    def __init__(self, folder: Path) -> None:
+        self.board = Board(folder / "board", create=True)
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(folder)], stdin=subprocess.PIPE, stderr=log
+            )
+        self._path = folder / "w.sock"
+        self._peers: list[Peer] = []
+        self.until(lambda: self.board.state is State.READY)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.005)
+
+    def connect(self) -> Peer:
+        self._peers.append(Peer(self._path))
+        return self._peers[-1]
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.socket.close()
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[RunningWorker]:
+    running = RunningWorker(tmp_path)
+    yield running
+    running.close()
+
+
+def test_one_frame_a_step_carries_everybodys_tokens(worker: RunningWorker) -> None:
+    peer = worker.connect()
+    hello = peer.receive()
+    assert isinstance(hello, Hello)
+    assert (hello.worker, hello.info.engine) == (3, "scripted")
+    peer.send(submit(1, 10, 11), submit(2, 20, 21, 22))
+    steps = [peer.step() for _ in range(3)]
+    assert [[(o.id, o.token_ids) for o in step.outputs] for step in steps] == [
+        [(1, [10]), (2, [20])],
+        [(1, [11]), (2, [21])],
+        [(2, [22])],
+    ]
+    assert [step.running for step in steps] == [2, 1, 0]
+    assert all(step.duration_s > 0 and step.kv_cache_usage == 0.5 for step in steps)
+    assert steps[1].outputs[0].finish_reason == "length"
+    worker.until(lambda: worker.board.tokens == 5)
+    assert worker.board.steps == 3
+
+
+def test_an_idle_worker_gives_a_sign_of_life_every_second(worker: RunningWorker) -> None:
+    peer = worker.connect().greeted()
+    peer.receive()  # the round that greeted
+    beats, began = worker.board.beats, time.monotonic()
+    sign = peer.receive()
+    assert isinstance(sign, Step)
+    assert (sign.outputs, sign.duration_s, sign.running) == ([], 0.0, 0)
+    assert 0.8 < time.monotonic() - began < 5
+    assert worker.board.beats > beats
+    assert worker.board.steps == 0
+
+
+def test_a_refused_request_is_answered_and_harms_nobody(worker: RunningWorker) -> None:
+    peer = worker.connect().greeted()
+    peer.send(submit(1, REFUSED), submit(2, 20))
+    (refusal,) = peer.outputs_until_end(1)
+    assert (refusal.finish_reason, refusal.error) == ("error", "cannot do that")
+    peer.send(submit(3, REFUSED))  # now while idle
+    assert peer.outputs_until_end(3)[0].finish_reason == "error"
+    peer.send(submit(1, 5))
+    assert peer.outputs_until_end(1)[-1].finish_reason == "length"
+
+
+def test_a_cancellation_is_answered_when_the_engine_has_let_go(worker: RunningWorker) -> None:
+    peer = worker.connect().greeted()
+    peer.send(submit(1, SLOW_TO_CANCEL), Cancel(1), Cancel(77))
+    (ending,) = peer.outputs_until_end(1)
+    assert (ending.token_ids, ending.finish_reason) == ([], "cancelled")
+
+
+@pytest.mark.parametrize("goodbye", ["close", "rubbish"])
+def test_a_gateway_that_goes_takes_its_requests_with_it(
+    worker: RunningWorker, goodbye: str
+) -> None:
+    peer = worker.connect().greeted()
+    peer.send(submit(1, SILENT), submit(2, ENDLESS))
+    worker.until(lambda: worker.board.running == 2)
+    if goodbye == "close":
+        peer.socket.close()
+    else:
+        peer.socket.sendall(b"\xff" * 8)
+    worker.until(lambda: worker.board.running == 0)
+    again = worker.connect().greeted()
+    again.send(submit(1, 4))  # the numbers of a new gateway begin anew
+    assert [o.token_ids for o in again.outputs_until_end(1)] == [[4]]
+
+
+def test_a_new_gateway_never_gets_the_endings_of_the_old_ones_requests(
+    worker: RunningWorker,
+) -> None:
+    old = worker.connect().greeted()
+    old.send(submit(1, SLOW_TO_CANCEL), submit(2, ENDLESS))
+    worker.until(lambda: worker.board.running == 2)
+    new = worker.connect()
+    new.send(submit(1, 4, 5))  # at once, as a gateway does whose queue is full
+    new.greeted()
+    assert [o.token_ids for o in new.outputs_until_end(1)] == [[4], [5]]
+    with pytest.raises(EOFError):
+        while True:
+            old.receive()
+
+
+def test_a_step_that_fails_is_blamed_on_schemas_that_have_not_proven_themselves(
+    worker: RunningWorker,
+) -> None:
+    peer = worker.connect().greeted()
+    peer.send(submit(1, 1, ENDLESS), submit(2, 1, ENDLESS, json_schema="{}"))
+    assert peer.step().running == 2  # number 2 has brought a token: its schema works
+    peer.send(submit(3, BREAKS, json_schema='{"type": "odd"}'))
+    blamed = []
+    with pytest.raises(EOFError):
+        while True:
+            blamed += [o for o in peer.step().outputs if o.finish_reason is not None]
+    assert [(o.id, o.finish_reason) for o in blamed] == [(3, "error")]
+    assert "JSON schema" in str(blamed[0].error)
+    assert worker.process.wait(10) != 0  # its engine is lost; the supervisor starts another
+    assert "the engine broke" in worker.log.read_text()
+
+
+def test_it_ends_when_the_supervisor_does(worker: RunningWorker) -> None:
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()
+    assert worker.process.wait(10) == 0
+    assert worker.board.state is State.STOPPED
+    worker.process.stdin = None
+
+
+def test_a_gateway_that_does_not_read_is_dropped(worker: RunningWorker) -> None:
+    peer = worker.connect().greeted()
+    peer.send(*(submit(number, *range(300)) for number in range(400)))  # over 1 MB of answers
+    worker.until(lambda: worker.board.running == 400)
+    worker.until(lambda: worker.board.running == 0)
+    assert worker.board.steps < 300  # it did not wait for the end of what nobody reads
+    assert "does not read" in worker.log.read_text()
+    worker.connect().greeted()
