@@ -24,15 +24,27 @@ _FIRST_BACKOFF_S: Final = 0.25
 _LONGEST_BACKOFF_S: Final = 30.0
 _BUSY_SHARE: Final = 0.05
 _CERTAINLY_HUNG: Final = 10.0
+_SAMPLES: Final = 5
+_LAST_LINES_S: Final = 1.0
 
 
 @dataclass(slots=True)
 class Progress:
-    """When a process last made progress, and the CPU time it had used by then."""
+    """What was last seen of a process's progress.
 
-    beats: int = -1
-    at: float = 0.0
-    cpu_s: float = 0.0
+    Attributes:
+        beats: Its beats.
+        at: When they last grew.
+        busy_at: When it was last seen to beat or to use the CPU.
+        sampled_at: When its CPU time was last looked at.
+        cpu_s: Its CPU time then.
+    """
+
+    beats: int
+    at: float
+    busy_at: float
+    sampled_at: float
+    cpu_s: float
 
 
 @dataclass
@@ -63,7 +75,8 @@ class Child:
     ready_at: float | None = None
     start_again_at: float = 0.0
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
-    _progress: Progress = field(default_factory=Progress)
+    _progress: Progress | None = None
+    _relayer: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -83,9 +96,11 @@ class Child:
         )
         self.started_at = time.monotonic()
         self.ready_at = None
-        self._progress = Progress(at=self.started_at)
-        assert self.process.stderr is not None
-        threading.Thread(target=self._relay, args=(self.process.stderr,), daemon=True).start()
+        self._progress = None
+        self._relayer = threading.Thread(
+            target=self._relay, args=(self.process.stderr,), daemon=True
+        )
+        self._relayer.start()
 
     def signal(self, number: int) -> None:
         """Send a signal, if it still runs."""
@@ -113,6 +128,10 @@ class Child:
                 self.process.stdin.close()
             self.process.wait()
             self.process = None
+            self.ready_at = None
+        if self._relayer is not None:
+            self._relayer.join(_LAST_LINES_S)  # bounded: a grandchild may hold the pipe open
+            self._relayer = None
 
     def back_off(self, now: float) -> float:
         """Count a failure; returns the seconds until it may start again (doubling, bounded)."""
@@ -127,19 +146,22 @@ class Child:
         """Whether it has stopped making progress.
 
         Progress is a beat of its loop. A process that beats no more but uses the CPU is busy
-        with a long step and is left alone, up to ten times the time-out; one that does neither
-        is stopped or dead-locked.
+        with a long step and is left alone, up to ten times the time-out; one that has done
+        neither for the time-out is stopped or dead-locked. CPU time is looked at in short spans,
+        so that what many cores used just before it stopped does not count for long.
         """
-        assert self.process is not None
         beats = self.board.beats
-        if beats != self._progress.beats:
-            self._progress = Progress(beats, now, self._cpu_s())
+        seen = self._progress
+        if seen is None or beats != seen.beats:
+            self._progress = Progress(beats, now, now, now, self._cpu_s())
             return False
-        silent = now - self._progress.at
-        if silent < timeout_s:
-            return False
-        used = self._cpu_s() - self._progress.cpu_s
-        return used < _BUSY_SHARE * silent or silent > _CERTAINLY_HUNG * timeout_s
+        span = now - seen.sampled_at
+        if span >= timeout_s / _SAMPLES:
+            cpu_s = self._cpu_s()
+            if cpu_s - seen.cpu_s >= _BUSY_SHARE * span:
+                seen.busy_at = now
+            seen.sampled_at, seen.cpu_s = now, cpu_s
+        return now - seen.busy_at >= timeout_s or now - seen.at > _CERTAINLY_HUNG * timeout_s
 
     def _cpu_s(self) -> float:
         try:
@@ -149,8 +171,9 @@ class Child:
         used: float = times.user + times.system
         return used
 
-    def _relay(self, stream: IO[bytes]) -> None:
+    def _relay(self, stream: IO[bytes] | None) -> None:
         """Pass its stderr on and keep the last lines for a crash report."""
+        assert stream is not None
         with stream:
             for raw in stream:
                 line = raw.decode(errors="replace").rstrip("\n")
