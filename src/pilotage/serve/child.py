@@ -23,7 +23,7 @@ _KEPT_LINES: Final = 30
 _FIRST_BACKOFF_S: Final = 0.25
 _LONGEST_BACKOFF_S: Final = 30.0
 _BUSY_SHARE: Final = 0.05
-_CERTAINLY_HUNG: Final = 10.0
+_CERTAINLY_HUNG: Final = 30.0
 _SAMPLES: Final = 5
 _LAST_LINES_S: Final = 1.0
 
@@ -88,7 +88,8 @@ class Child:
         self.board.state = State.STARTING
         self.errors.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", self.module, str(self.config)],
+            # -P: not with what happens to lie in the folder it is started from
+            [sys.executable, "-P", "-m", self.module, str(self.config)],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=self.pass_fds,
