@@ -76,7 +76,11 @@ class AccessLayer:
             request_id=exchange.request_id,
             key=None if key is None else key.id,
             finish_reason=exchange.finish_reason,
+            trace_id=None if exchange.span is None else exchange.span.trace_id,
         )
+        if exchange.span is not None:
+            reasons = () if exchange.finish_reason is None else (exchange.finish_reason,)
+            exchange.span.finish(record, finish_reasons=reasons)
 
 
 def _said(failure: Exception, exchange: Exchange) -> ApiError:

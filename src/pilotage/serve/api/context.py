@@ -11,6 +11,7 @@ from pilotage.serve.generation import Dispatcher
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.serve.telemetry.tracing import NoTracer, Tracer
 from pilotage.tokens import Tokenizer
 
 HealthState = Literal["loading", "ready", "stalled", "draining"]
@@ -98,6 +99,7 @@ class GatewayContext:
         keys: API keys; ``None`` is an open server.
         rate_limits: The keys' budgets; ``None`` is no limit.
         limits: What one request may ask for.
+        tracer: Makes a span of every generation.
     """
 
     models: Mapping[str, ServedModel]
@@ -107,3 +109,4 @@ class GatewayContext:
     keys: KeyStore | None = None
     rate_limits: RateLimiter | None = None
     limits: Limits = field(default_factory=Limits)
+    tracer: Tracer = field(default_factory=NoTracer)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pilotage.serve.keys import ApiKey
 from pilotage.serve.telemetry.request_record import Operation, RequestRecord
+from pilotage.serve.telemetry.tracing import RequestSpan
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@=+/-]{0,127}")
 _SCOPE_KEY = "pilotage.exchange"
@@ -28,6 +29,7 @@ class Exchange:
         completion_tokens: Tokens generated so far, all choices together.
         longest: Tokens of the longest choice.
         first_token_at: When the first token came; ``last_token_at`` the latest.
+        span: Its span, once it is known what is to be generated.
         headers: Response headers to add, lower-case names.
     """
 
@@ -45,6 +47,7 @@ class Exchange:
     finish_reason: str | None = None
     reason: str | None = None
     status: int | None = None
+    span: RequestSpan | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
     @staticmethod

@@ -47,7 +47,7 @@ async def answer_chat(context: GatewayContext, request: Request, body: dict[str,
         logprobs=bool(chat.logprobs),
         top_logprobs=bool(chat.top_logprobs),
     )
-    return _generate(context, exchange, model, chat, prompts=[prompt], answer=answer)
+    return _generate(context, request, model, chat, prompts=[prompt], answer=answer)
 
 
 async def answer_completion(
@@ -62,7 +62,7 @@ async def answer_completion(
     prompts = [await _prompt(model, one, completion) for one in completion.prompts]
     envelope = _envelope("cmpl", model, with_usage=completion.wants_usage_chunk)
     answer = CompletionFormat(envelope, model.tokenizer, logprobs=completion.logprobs)
-    return _generate(context, exchange, model, completion, prompts=prompts, answer=answer)
+    return _generate(context, request, model, completion, prompts=prompts, answer=answer)
 
 
 async def chat_prompt(model: ServedModel, chat: ChatRequest) -> list[int]:
@@ -134,36 +134,34 @@ def _envelope(prefix: str, model: ServedModel, *, with_usage: bool) -> Envelope:
 
 def _generate(
     context: GatewayContext,
-    exchange: Exchange,
+    request: Request,
     model: ServedModel,
-    request: ChatRequest | CompletionRequest,
+    wanted: ChatRequest | CompletionRequest,
     *,
     prompts: list[list[int]],
     answer: AnswerFormat,
 ) -> Response:
-    context_length = known_context_length(context, model)
-    sequences: list[tuple[list[int], SamplingParams]] = []
-    info = model.info()
-    for prompt in prompts:
-        params = sampling_params(
-            request,
-            prompt_tokens=len(prompt),
-            context_length=context_length,
-            eos_token_ids=model.tokenizer.eos_token_ids,
-        )
-        if info is not None:
-            check_engine_has(params, info)
-        sequences += [(prompt, of_choice(params, index)) for index in range(request.choices)]
+    exchange = Exchange.of(request.scope)
+    sequences = _sequences(context, model, wanted, prompts)
+    stream = bool(wanted.stream)
+    exchange.span = context.tracer.start(
+        "chat" if isinstance(wanted, ChatRequest) else "text_completion",
+        model.name,
+        headers=request.headers,
+        params=sequences[0][1],
+        request_id=exchange.request_id,
+        choices=wanted.choices,
+        stream=stream,
+    )
     prompt_tokens = sum(map(len, prompts))
     charge_prompt(context, exchange, prompt_tokens)
-    stream = bool(request.stream)
     generations = submit(context, model, exchange, sequences, restartable=not stream)
     exchange.prompt_tokens = prompt_tokens
     options = TextOptions(
-        stops=tuple(request.stops),
-        include_stop=bool(request.include_stop_str_in_output),
-        skip_special_tokens=request.skip_special_tokens is not False,
-        min_tokens=request.min_tokens or 0,
+        stops=tuple(wanted.stops),
+        include_stop=bool(wanted.include_stop_str_in_output),
+        skip_special_tokens=wanted.skip_special_tokens is not False,
+        min_tokens=wanted.min_tokens or 0,
         logprobs=sequences[0][1].logprobs,
     )
     choices = [
@@ -171,3 +169,26 @@ def _generate(
         for index, generation in enumerate(generations)
     ]
     return GenerationResponse(context, exchange, choices, answer, stream=stream)
+
+
+def _sequences(
+    context: GatewayContext,
+    model: ServedModel,
+    wanted: ChatRequest | CompletionRequest,
+    prompts: list[list[int]],
+) -> list[tuple[list[int], SamplingParams]]:
+    """Every prompt as often as choices are wanted of it, with its sampling parameters."""
+    context_length = known_context_length(context, model)
+    info = model.info()
+    sequences: list[tuple[list[int], SamplingParams]] = []
+    for prompt in prompts:
+        params = sampling_params(
+            wanted,
+            prompt_tokens=len(prompt),
+            context_length=context_length,
+            eos_token_ids=model.tokenizer.eos_token_ids,
+        )
+        if info is not None:
+            check_engine_has(params, info)
+        sequences += [(prompt, of_choice(params, index)) for index in range(wanted.choices)]
+    return sequences
