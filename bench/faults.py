@@ -35,8 +35,8 @@ from bench.processes import ROOT, free_port, get, server
 from bench.prompts import prompts
 
 TOKENS = 48
-SLOTS = 8
-STREAMED, PLAIN = 8, 8
+SLOTS = 12
+STREAMED, PLAIN = 8, 8  # more than the slots, and neither kind alone can fill them
 HANG_TIMEOUT_S = 4
 LONG_PROMPT_TOKENS = 6000
 
@@ -191,7 +191,7 @@ def hang_worker() -> Scenario:
 
 def busy_worker() -> Scenario:
     """A worker with a long prefill in steps longer than the hang time-out is not a hung one."""
-    flags = ("--max-num-batched-tokens", "8192", "--hang-timeout", "1s")
+    flags = ("--max-num-batched-tokens", "8192", "--hang-timeout", "2s")
     with serving(*flags) as running:
         before = running.worker_pids()
         text = "hello " * LONG_PROMPT_TOKENS
@@ -206,7 +206,7 @@ def busy_worker() -> Scenario:
             failures.append(f"the long prompt was answered with {answer.status_code}")
         if running.worker_pids() != before or running.metric("pilotage_worker_restarts_total"):
             failures.append("the busy worker was replaced")
-        name = f"a {LONG_PROMPT_TOKENS:,}-token prefill, {took:.1f} s, hang time-out 1 s"
+        name = f"a {LONG_PROMPT_TOKENS:,}-token prefill, {took:.1f} s, hang time-out 2 s"
         return Scenario(
             name, {}, {"complete": 1 if answer.status_code == 200 else 0}, None, failures
         )

@@ -351,6 +351,7 @@ def test_a_cancelled_request_ends_with_its_worker(play: Any, tools: Any) -> None
         await asyncio.sleep(0.02)
         assert len(worker.submitted) == 1
         assert bench.pool.state().running == bench.pool.state().queued_requests == 0
+        assert bench.pool.state().retries == 0
 
     play(scenario)
 

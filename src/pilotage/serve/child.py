@@ -147,7 +147,7 @@ class Child:
         """Whether it has stopped making progress.
 
         Progress is a beat of its loop. A process that beats no more but uses the CPU is busy
-        with a long step and is left alone, up to ten times the time-out; one that has done
+        with a long step and is left alone, up to thirty times the time-out; one that has done
         neither for the time-out is stopped or dead-locked. CPU time is looked at in short spans,
         so that what many cores used just before it stopped does not count for long.
         """

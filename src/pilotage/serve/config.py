@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     socket: str
     board: str
     errors: str
+    log_format: Literal["text", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerConfig, ...]
     board: str
     errors: str
+    log_format: Literal["text", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 C = TypeVar("C", WorkerConfig, GatewayConfig)

@@ -51,14 +51,19 @@ class InFlight:
     def __init__(self, app: Any) -> None:
         self._app = app
         self.count = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass a request on."""
         self.count += 1
+        self.idle.clear()
         try:
             await self._app(scope, receive, send)
         finally:
             self.count -= 1
+            if not self.count:
+                self.idle.set()
 
 
 class _Server(uvicorn.Server):
@@ -82,7 +87,7 @@ class Gateway:
         self._worker_boards = [Board(Path(worker.board)) for worker in config.workers]
         deployment = Deployment.model_validate_json(config.deployment)
         serving = deployment.serving
-        logs.configure(serving.log_format, serving.log_level)
+        logs.configure(config.log_format, config.log_level)
         self._drain_timeout_s = serving.drain_timeout
         name = deployment.model_name
         self._metrics = Metrics([name])
@@ -117,6 +122,7 @@ class Gateway:
                         max_n=serving.max_n,
                         request_timeout_s=serving.request_timeout,
                     ),
+                    tracer=self._tracer,
                 )
             )
         )
@@ -169,11 +175,9 @@ class Gateway:
         """Refuse what is new and finish what is in flight, within the deadline."""
         self._pool.draining = True
         self._board.state = State.DRAINING
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self._drain_timeout_s
-        while self._app.count and clock() < deadline:
-            await asyncio.sleep(0.02)
-        if self._app.count:
+        try:
+            await asyncio.wait_for(self._app.idle.wait(), self._drain_timeout_s)
+        except TimeoutError:
             _log.error("%d requests were cut off by the drain deadline", self._app.count)
             return CUT_OFF_EXIT
         return 0

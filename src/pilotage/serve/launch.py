@@ -11,12 +11,14 @@ import ipaddress
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pilotage.engines.memory import MemoryPlan, free_memory, plan_memory
 from pilotage.engines.registry import ModelFiles, inspect_model
@@ -196,6 +198,8 @@ def _supervisor(
         workers=workers,
         board=str(folder / "gateway.board"),
         errors=str(folder / "gateway.error"),
+        log_format=_log_format(plan.deployment),
+        log_level=serving.log_level,
     )
     return Supervisor(
         _child("gateway", "pilotage.serve.gateway", gateway, folder, (listener.fileno(),)),
@@ -231,7 +235,17 @@ def _worker_config(plan: ServePlan, piece: CpuSlice, home: Path, folder: Path) -
         socket=address,
         board=str(folder / f"{name}.board"),
         errors=str(folder / f"{name}.error"),
+        log_format=_log_format(plan.deployment),
+        log_level=plan.deployment.serving.log_level,
     )
+
+
+def _log_format(deployment: Deployment) -> Literal["text", "json"]:
+    """What "auto" means here: the children's own standard error is a pipe to this process."""
+    chosen = deployment.serving.log_format
+    if chosen == "auto":
+        return "text" if sys.stderr.isatty() else "json"
+    return chosen
 
 
 def _child(

@@ -25,6 +25,7 @@ from pilotage.serve.config import FATAL_EXIT, WorkerConfig, read_config
 from pilotage.serve.link import Cancel, FrameDecoder, Hello, Step, Submit, ToWorker, encode
 from pilotage.serve.placement import pin
 from pilotage.serve.prefill_rate import PrefillRate
+from pilotage.serve.telemetry import logs
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -196,11 +197,11 @@ def _open_engine(config: WorkerConfig) -> Engine:
 
 def main(config_path: str) -> int:
     """Run a worker process; `config_path` is a file written by the supervisor."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     config = read_config(Path(config_path), WorkerConfig)
+    logs.configure(config.log_format, config.log_level)
     board = Board(Path(config.board))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the
-    pin(config.cores)  # supervisor alone decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor alone decides what it means
+    pin(config.cores)
     try:
         engine = _open_engine(config)
     except PilotageError as error:

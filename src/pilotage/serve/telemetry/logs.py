@@ -21,6 +21,11 @@ from pilotage.serve.telemetry.request_record import RequestRecord
 Format = Literal["auto", "text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
+PROBED_ENDPOINTS = frozenset(
+    {"/health", "/health/live", "/health/ready", "/health/startup", "/ping", "/metrics"}
+)
+"""Routes that machines ask every few seconds."""
+
 MAX_FIELD_CHARS = 8_192
 MAX_TRACEBACK_CHARS = 65_536
 
@@ -73,7 +78,10 @@ def log_access(
     finish_reason: str | None = None,
     trace_id: str | None = None,
 ) -> None:
-    """Write the one access record of a request, at level info to "pilotage.access".
+    """Write the one access record of a request to "pilotage.access".
+
+    Its level is info, and debug for the routes that machines ask every few seconds (health,
+    metrics): a log of probes hides what it is kept for.
 
     Args:
         record: The request.
@@ -82,7 +90,8 @@ def log_access(
         finish_reason: Why the generation ended, if there was one.
         trace_id: Of the request's span, if it is traced.
     """
-    if not _ACCESS.isEnabledFor(logging.INFO):
+    level = logging.DEBUG if record.endpoint in PROBED_ENDPOINTS else logging.INFO
+    if not _ACCESS.isEnabledFor(level):
         return
     fields: dict[str, Any] = {
         "request_id": request_id,
@@ -100,7 +109,7 @@ def log_access(
         fields["reason"] = record.reason
     if trace_id is not None:
         fields["trace_id"] = trace_id
-    _ACCESS.info("%s %s", record.endpoint, record.status, extra=fields)
+    _ACCESS.log(level, "%s %s", record.endpoint, record.status, extra=fields)
 
 
 class _Handler(logging.StreamHandler[TextIO]):
