@@ -20,7 +20,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
         system: The peer's key.
         streams: Requests in flight at any time.
         tokens_per_second: Median over the runs. None when it could not be measured.
-        ttft_p50_ms: Over the requests of all runs, in milliseconds.
+        ttft_p50_ms: Over the requests of all runs, in milliseconds. None when a run had fewer
+            requests than streams.
         ttft_p99_ms: Likewise.
         runs: Tokens a second of each run, in the order in which they were made.
         ttft_p50_ms_runs: Median TTFT of each run, in the same order.
@@ -78,7 +79,9 @@ class Report(msgspec.Struct, frozen=True):
 def row_of(system: str, streams: int, results: Sequence[LoadResult]) -> Row:
     """The figures of all runs of one system at one number of streams."""
     speeds = tuple(result.tokens_per_second for result in results)
-    ttfts = [1000 * ttft for result in results for ttft in result.ttfts_s]
+    # With fewer requests than streams nobody has waited as long as they would have.
+    full = [result for result in results if len(result.records) >= streams]
+    ttfts = [1000 * ttft for result in full for ttft in result.ttfts_s]
     counts = [record.completion_tokens for result in results for record in result.completed]
     requests = sum(len(result.records) for result in results)
     cores = [result.client_cpu_s / result.elapsed_s for result in results if result.elapsed_s]

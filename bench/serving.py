@@ -43,6 +43,7 @@ from bench.report import Report, Row, added_ttft_ms, draw, ratio, row_of, table,
 STREAMS = (1, 8, 32, 64)
 NEW_TOKENS = 128
 WARM_UP_TOKENS = 16
+QUICK_SERIAL_REQUESTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Plan:
         repeats: Runs of each system at each number of streams; serial systems are run once.
         rounds: Requests a stream sends in a run, at more than one stream.
         single: Requests of a run at one stream.
+        serial_limit: Most requests of a run of a serial system, whose speed does not depend on
+            how many wait. With fewer requests than streams its TTFT is not measured.
         tokens: New tokens a request.
     """
 
@@ -61,12 +64,13 @@ class Plan:
     repeats: int
     rounds: int
     single: int
+    serial_limit: int = sys.maxsize
     tokens: int = NEW_TOKENS
 
     def requests(self, peer: Peer, streams: int) -> int:
         """Requests of one run."""
         if peer.serial:
-            return max(streams, 3)
+            return min(max(streams, 3), self.serial_limit)
         return self.single if streams == 1 else streams * self.rounds
 
 
@@ -173,6 +177,7 @@ def main() -> int:
         repeats=given.repeats or (1 if quick else 3),
         rounds=1 if quick else 2,
         single=4 if quick else 10,
+        serial_limit=QUICK_SERIAL_REQUESTS if quick else sys.maxsize,
     )
     machine, cores = this_machine(), split_cores()
     console.print(f"[bold]{machine}[/] · {cores}", highlight=False)
@@ -240,7 +245,11 @@ def _how_much(plan: Plan, peers: Sequence[Peer]) -> tuple[str, ...]:
         f"else {plan.rounds} a stream; TTFT over all requests"
     ]
     if any(peer.serial for peer in peers):
-        said.append("serial systems: one run at each number of streams, one request a stream")
+        limited = plan.serial_limit < max(plan.streams)
+        said.append(
+            "serial systems: one run at each number of streams, "
+            + (f"{plan.serial_limit} requests" if limited else "one request a stream")
+        )
     return tuple(said)
 
 

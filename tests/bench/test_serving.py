@@ -38,7 +38,7 @@ def found() -> tuple[Measurements, str]:
             peer("queue", serial=True): system,
             peer("broken"): Failing(),
         }
-        plan = Plan(streams=(1, 2), repeats=2, rounds=2, single=3)
+        plan = Plan(streams=(1, 2), repeats=2, rounds=2, single=3, serial_limit=1)
         measure(plan, systems, seen, Console(file=output, width=120))
     return seen, output.getvalue()
 
@@ -49,7 +49,9 @@ def test_every_system_is_measured_as_planned(found):
     assert len(rows) == 8
     assert rows["engine", 1].requests == 2 * 3
     assert rows["engine", 2].requests == 2 * 4
-    assert rows["queue", 2].requests == 3  # a serial system is run once
+    assert rows["queue", 2].requests == 1  # a serial system is run once, and here cut short
+    assert rows["queue", 2].ttft_p50_ms is None  # so nobody has waited in its queue
+    assert rows["queue", 1].ttft_p50_ms is not None
     assert len(rows["engine", 2].runs) == 2 and len(rows["queue", 2].runs) == 1
     assert rows["engine", 1].tokens_per_answer == (CHUNKS, CHUNKS)
     assert rows["engine", 1].failed == 0
