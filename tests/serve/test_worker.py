@@ -92,7 +92,8 @@ folder = Path(sys.argv[1])
 logging.basicConfig(level=logging.INFO)
 config = WorkerConfig(index=3, model_path="", cores=(0,), max_num_batched_tokens=None,
     prefix_caching=True, cache="", socket=str(folder / "w.sock"), board=str(folder / "board"),
-    errors=str(folder / "errors"), log_format="text", log_level="info", plan=MemoryPlan(0, 0, 1.0, 1, 1, 1))
+    errors=str(folder / "errors"), log_format="text", log_level="info",
+    plan=MemoryPlan(0, 0, 1.0, 1, 1, 1))
 worker.Worker(config, ScriptedEngine(), Board(folder / "board")).run()
 '''
 

@@ -101,3 +101,9 @@ def test_addresses_of_collectors() -> None:
     for wrong in ("collector:4318", "https://me:secret@collector"):
         with pytest.raises(ValidationError):
             ServingSpec(otlp_endpoint=wrong)
+
+
+def test_a_deployment_with_a_path_survives_json(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    made = Deployment.model_validate({"serving": {"api_keys": str(keys)}})
+    assert Deployment.model_validate_json(made.model_dump_json()).serving.api_keys == keys

@@ -139,7 +139,7 @@ class Child:
         self.failures += 1
         self.restarts += 1
         self.board.restarts = self.restarts
-        wait = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (self.failures - 1))
+        wait: float = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (self.failures - 1))
         self.start_again_at = now + wait
         return wait
 

@@ -106,7 +106,7 @@ class Supervisor:
         return (self._gateway, *self._workers)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._at_once = self._stopping and number == signal.SIGINT
+        self._at_once |= self._stopping and number == signal.SIGINT
         self._stopping = True
 
     def _look_after_all(self) -> None:

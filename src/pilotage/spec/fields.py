@@ -166,7 +166,9 @@ def _as_path(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str):
         if not value or "\0" in value:
             raise ValueError("should be the path of a file")
-        return resolve_path(value, info)
+        path = resolve_path(value, info)
+        # Strict validation takes a Path from Python and, because JSON has none, text from JSON.
+        return str(path) if info.mode == "json" else path
     return value
 
 
