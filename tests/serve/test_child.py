@@ -14,7 +14,7 @@ import pytest
 
 from pilotage.errors import ResourceError
 from pilotage.serve.board import Board, State
-from pilotage.serve.child import Child
+from pilotage.serve.child import _CERTAINLY_HUNG, Child
 from pilotage.serve.config import FATAL_EXIT
 
 PROGRAM = """
@@ -185,7 +185,7 @@ def test_a_busy_process_is_left_alone_for_long_but_not_for_ever(child: Child) ->
     while time.monotonic() - began < 3:
         assert not child.hung(time.monotonic(), 1.5)
         time.sleep(0.02)
-    assert child.hung(began + 15.5, 1.5)
+    assert child.hung(began + (_CERTAINLY_HUNG + 1) * 1.5, 1.5)
 
 
 class Imagined(Child):
