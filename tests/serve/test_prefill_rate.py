@@ -40,3 +40,15 @@ def test_small_prompts_say_nothing() -> None:
     rate.submitted(1, 5)
     rate.stepped(1.0, [EngineOutput(1, [7])])
     assert rate.tokens_per_s == 1000.0
+
+
+def test_prompts_that_never_got_through_say_nothing() -> None:
+    rate = PrefillRate(1000.0)
+    for number in range(20):
+        rate.submitted(number, 6000)
+        rate.stepped(0.1, [])
+        rate.stepped(0.01, [EngineOutput(number, [], None, "cancelled")])
+    assert rate.tokens_per_s == 1000.0
+    rate.submitted(99, 500)
+    rate.stepped(0.5, [EngineOutput(99, [7])])
+    assert rate.tokens_per_s == 1000.0

@@ -37,9 +37,13 @@ class PrefillRate:
 
     def stepped(self, duration_s: float, outputs: Sequence[EngineOutput]) -> None:
         """A step took so long and brought these outputs."""
+        for output in outputs:
+            if output.finish_reason in ("cancelled", "error"):
+                self._waiting.pop(output.id, None)  # its prompt never was through
         started = [o.id for o in outputs if o.id in self._waiting]
         if not self._waiting:
-            if outputs:
+            self._spent = 0.0
+            if any(o.token_ids for o in outputs):
                 self._decode_s += _WEIGHT * (duration_s - self._decode_s)
             return
         self._spent += max(duration_s - self._decode_s, duration_s * 0.1)
