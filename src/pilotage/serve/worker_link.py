@@ -130,6 +130,7 @@ class WorkerLink:
                 if self.up:
                     self.info = None
                     self._listener.on_down(self)
+            await asyncio.sleep(_RETRY_S)  # nor is a peer that hangs up at once called at once
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         decoder: FrameDecoder[ToGateway] = FrameDecoder(ToGateway)  # type: ignore[arg-type]
