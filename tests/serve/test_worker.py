@@ -5,6 +5,8 @@ What the engine does with a request is written in its prompt: see `ScriptedEngin
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from pilotage.engines.engine import EngineOutput, EngineRequest, SamplingParams
+from pilotage.errors import ModelError, PilotageError
 from pilotage.serve.board import Board, State
+from pilotage.serve.config import FATAL_EXIT
 from pilotage.serve.link import (
     Cancel,
     FrameDecoder,
@@ -28,12 +32,12 @@ from pilotage.serve.link import (
 )
 
 PROGRAM = '''
-import logging, sys, time
+import os, sys, time
 from pathlib import Path
 from pilotage.engines.engine import EngineInfo, EngineOutput
 from pilotage.engines.memory import MemoryPlan
-from pilotage.serve.board import Board
-from pilotage.serve.config import WorkerConfig
+from pilotage.errors import ModelError
+from pilotage.serve.config import WorkerConfig, write_config
 from pilotage.serve import worker
 
 worker._SEND_TIMEOUT_S = 0.5  # so that the test need not wait
@@ -89,12 +93,20 @@ class ScriptedEngine:
         return 0.5
 
 folder = Path(sys.argv[1])
-logging.basicConfig(level=logging.INFO)
-config = WorkerConfig(index=3, model_path="", cores=(0,), max_num_batched_tokens=None,
-    prefix_caching=True, cache="", socket=str(folder / "w.sock"), board=str(folder / "board"),
-    errors=str(folder / "errors"), log_format="text", log_level="info",
+config = WorkerConfig(index=3, model_path="", cores=tuple(os.sched_getaffinity(0)),
+    max_num_batched_tokens=None, prefix_caching=True, cache="",
+    socket=str(folder / "w.sock"), board=str(folder / "board"), errors=str(folder / "errors"),
+    log_format="text", log_level="info",
     plan=MemoryPlan(0, 0, 1.0, 1, 1, 1))
-worker.Worker(config, ScriptedEngine(), Board(folder / "board")).run()
+
+def open_engine(config):
+    if (folder / "damaged").exists():
+        raise ModelError("the file is damaged", where="m.gguf")
+    return ScriptedEngine()
+
+worker._open_engine = open_engine
+write_config(folder / "config", config)
+sys.exit(worker.main(str(folder / "config")))
 '''
 
 REFUSED, BREAKS, SILENT, SLOW_TO_CANCEL, ENDLESS = -1, -2, -3, -4, -5
@@ -297,3 +309,31 @@ def test_a_gateway_that_does_not_read_is_dropped(worker: RunningWorker) -> None:
     assert worker.board.steps < 300  # it did not wait for the end of what nobody reads
     assert "does not read" in worker.log.read_text()
     worker.connect().greeted()
+
+
+def test_sigterm_ends_it_after_the_step_in_hand(worker: RunningWorker) -> None:
+    peer = worker.connect().greeted()
+    peer.send(submit(1, ENDLESS))
+    peer.step()
+    worker.process.send_signal(signal.SIGINT)  # Ctrl-C in the terminal is not for it
+    peer.step()
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(10) == 0
+    assert worker.board.state is State.STOPPED
+    steps = 0
+    with pytest.raises(EOFError):
+        while True:
+            steps += bool(peer.step().outputs)
+    assert steps <= 2
+
+
+def test_an_engine_that_cannot_be_opened_leaves_its_error(tmp_path: Path) -> None:
+    (tmp_path / "damaged").touch()
+    Board(tmp_path / "board", create=True)
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)], stdin=subprocess.DEVNULL, check=False
+    )
+    assert process.returncode == FATAL_EXIT
+    error = PilotageError.from_dict(json.loads((tmp_path / "errors").read_text()))
+    assert isinstance(error, ModelError)
+    assert str(error) == "m.gguf: the file is damaged"
