@@ -15,6 +15,7 @@ from pilotage.serve.api.exchange import Exchange, request_id_of
 from pilotage.serve.telemetry.logs import log_access
 
 _LOG = logging.getLogger(__name__)
+_REFUSALS = (429, 503)
 
 
 class AccessLayer:
@@ -67,6 +68,8 @@ class AccessLayer:
 
     def _account(self, exchange: Exchange) -> None:
         record = exchange.record()
+        if record.status in _REFUSALS and record.operation is not None:
+            self._context.metrics.rejected(record.model, record.reason or "")
         self._context.metrics.request_finished(record)
         key = exchange.key
         if key is not None and self._context.rate_limits is not None:

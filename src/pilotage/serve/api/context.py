@@ -85,6 +85,9 @@ class RequestMetrics(Protocol):
     def request_finished(self, record: RequestRecord) -> None:
         """A request was answered."""
 
+    def rejected(self, model: str, reason: str) -> None:
+        """It was well-formed and yet refused; `request_finished` follows all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:

@@ -20,7 +20,7 @@ _REPEAT = re.compile(r"\?|\*|\+|\{(\d{1,4})(?:,(\d{0,4}))?\}")
 
 
 def check_pattern(pattern: Any) -> int:
-    """How many characters the compiler has to count for a pattern.
+    """How many characters a pattern spells out, with every ``{m,n}`` at its most.
 
     Raises:
         ValueError: The pattern is outside of the supported part; the message says how.
@@ -37,7 +37,7 @@ def check_pattern(pattern: Any) -> int:
 
 
 class _Reader:
-    """Recursive descent; every method returns how many characters are to be counted."""
+    """Recursive descent; every method returns how many characters it has read."""
 
     def __init__(self, rest: str) -> None:
         self.rest = rest
@@ -97,7 +97,7 @@ class _Reader:
         if repeat[0] in "?*+":
             return counted
         least = int(repeat[1])
-        most = int(repeat[2]) if repeat[2] else least
+        most = int(repeat[2]) if repeat[2] else max(1, least) if repeat[2] == "" else least
         if most < least or most == 0:
             raise ValueError(f"the repetition {repeat[0]} in the pattern is not valid")
         return counted * most

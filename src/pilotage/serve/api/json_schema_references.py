@@ -63,7 +63,7 @@ def _check_loops(named: dict[str, Any], where: str) -> None:
         for targets in edges.values():
             targets.difference_update(leaves)
     if edges:
-        raise bad_schema(f"{where} ({min(edges)[:64]})", "it refers to itself and to nothing else")
+        raise bad_schema(f"{where} ({max(edges)[:64]})", "it refers to itself and to nothing else")
 
 
 def _direct(schema: Any) -> list[str]:
