@@ -86,5 +86,5 @@ def test_folders_say_what_they_lack(tmp_path: Path) -> None:
 
 
 def test_engines_of_later_versions_are_refused_by_name(embedded_model: Path) -> None:
-    with pytest.raises(UsageError, match="vllm.*GPUs"):
+    with pytest.raises(UsageError, match=r"vllm.*GPUs"):
         inspect_model(embedded_model, "vllm")

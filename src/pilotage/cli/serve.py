@@ -159,9 +159,10 @@ class _Screen:
 
     def event(self, event: Event, message: str) -> None:
         """Something happened."""
+        style = "red" if event is Event.CUT_OFF else None
         if event is Event.READY:
             message = f"ready after {time.monotonic() - self._began:.1f} s; Ctrl-C stops"
-        self._console.print(message, markup=False)
+        self._console.print(message, markup=False, style=style)
 
 
 class _JsonScreen:

@@ -60,10 +60,9 @@ class _Running:
 class OpenVinoEngine:
     """A model on this process's CPU cores. See `pilotage.engines.engine.Engine`."""
 
-    def __init__(self, pipeline: Any, info: EngineInfo, kv_blocks: int) -> None:
+    def __init__(self, pipeline: Any, info: EngineInfo) -> None:
         self._pipeline = pipeline
         self._running: dict[int, _Running] = {}
-        self._kv_blocks = kv_blocks
         self.info = info
 
     @classmethod
@@ -113,7 +112,7 @@ class OpenVinoEngine:
             prefill_tokens_per_s=rate,
             load_s=time.monotonic() - began,
         )
-        return cls(pipeline, info, plan.kv_blocks)
+        return cls(pipeline, info)
 
     @property
     def busy(self) -> bool:
