@@ -259,7 +259,7 @@ def test_a_killed_gateway_is_started_again(supervise: Callable[..., Run]) -> Non
 
 
 def test_a_crash_loop_ends_with_the_last_lines(supervise: Callable[..., Run]) -> None:
-    run = supervise(workers=[{}, {"do": "crash"}], backoff_s=0.1)
+    run = supervise(workers=[{}, {"do": "crash"}], backoff_s=0.05)
     assert run.end() == 1
     error = run.events[-1]["error"]
     assert error["type"] == "ServeError"
@@ -271,7 +271,7 @@ def test_a_crash_loop_ends_with_the_last_lines(supervise: Callable[..., Run]) ->
     starts = [at for at, _ in run.diary("worker-1", "start")]
     pauses = [after - before for before, after in pairwise(starts)]
     assert len(pauses) == 4
-    for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.8), strict=True):
+    for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.4), strict=True):
         assert pause > least
 
 
