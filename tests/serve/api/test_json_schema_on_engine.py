@@ -9,10 +9,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from random_schemas import RandomSchemas  # noqa: E402
+from random_schemas import RandomSchemas
 
-from pilotage.serve.api.errors import ApiError  # noqa: E402
-from pilotage.serve.api.json_schema import engine_schema  # noqa: E402
+from pilotage.serve.api.errors import ApiError
+from pilotage.serve.api.json_schema import engine_schema
 
 BATCHES = 20
 BATCH = 8

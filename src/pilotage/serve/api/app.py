@@ -89,7 +89,7 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
         answer = answer_chat if "messages" in body else answer_completion
         return await answer(context, request, body)
 
-    def add(path: str, handler: _Handler, summary: str, ok: Any, *bodies: Any) -> None:
+    def add(path: str, handler: _Handler, summary: str, *, ok: Any, body: dict[str, Any]) -> None:
         app.add_api_route(
             path,
             handler,
@@ -102,18 +102,29 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
                 200: {"model": ok, "description": "The answer, whole or as events."}
                 | {"content": _EVENTS},
             },
-            openapi_extra=json_body(*bodies),
+            openapi_extra=body,
         )
 
-    add("/v1/chat/completions", chat, "Answer a conversation", wire.ChatCompletion, ChatRequest)
-    add("/v1/completions", completions, "Continue prompts", wire.Completion, CompletionRequest)
+    add(
+        "/v1/chat/completions",
+        chat,
+        "Answer a conversation",
+        ok=wire.ChatCompletion,
+        body=json_body(ChatRequest),
+    )
+    add(
+        "/v1/completions",
+        completions,
+        "Continue prompts",
+        ok=wire.Completion,
+        body=json_body(CompletionRequest),
+    )
     add(
         "/invocations",
         invocations,
         "SageMaker's name for both; the model may be left out",
-        wire.ChatCompletion | wire.Completion,
-        ChatRequest,
-        CompletionRequest,
+        ok=wire.ChatCompletion | wire.Completion,
+        body=json_body(ChatRequest, CompletionRequest, model_may_be_absent=True),
     )
 
 
@@ -195,7 +206,7 @@ def _add_document_routes(app: FastAPI, context: GatewayContext) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = describe(app, bodies)
+            app.openapi_schema = describe(app, bodies, [ChatRequest, CompletionRequest])
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]

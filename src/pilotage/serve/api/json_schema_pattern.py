@@ -97,7 +97,7 @@ class _Reader:
         if repeat[0] in "?*+":
             return counted
         least = int(repeat[1])
-        most = int(repeat[2]) if repeat[2] else max(1, least) if repeat[2] == "" else least
+        most = int(repeat[2]) if repeat[2] else max(least, repeat[2] == "")  # "{0,}" is "*"
         if most < least or most == 0:
             raise ValueError(f"the repetition {repeat[0]} in the pattern is not valid")
         return counted * most

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from pilotage.serve.api.wire import ErrorBody
 
 _REF = "#/components/schemas/{model}"
+_WITHOUT_MODEL = "OnDefaultModel"
 
 _ERRORS = {
     400: "The request does not fit; the error says which field and why.",
@@ -33,28 +34,45 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": _ERRORS[status]} for status in statuses}
 
 
-def json_body(*kinds: type[BaseModel]) -> dict[str, Any]:
+def json_body(*kinds: type[BaseModel], model_may_be_absent: bool = False) -> dict[str, Any]:
     """The description of a route's body, to be given as ``openapi_extra``."""
+    suffix = _WITHOUT_MODEL if model_may_be_absent else ""
     references: list[dict[str, Any]] = [
-        {"$ref": _REF.format(model=kind.__name__)} for kind in kinds
+        {"$ref": _REF.format(model=kind.__name__ + suffix)} for kind in kinds
     ]
     schema = references[0] if len(references) == 1 else {"anyOf": references}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def describe(app: FastAPI, kinds: list[type[BaseModel]]) -> dict[str, Any]:
+def describe(
+    app: FastAPI, kinds: list[type[BaseModel]], defaulting: list[type[BaseModel]]
+) -> dict[str, Any]:
     """The OpenAPI document of the app.
 
     Args:
         app: With all its routes.
         kinds: The request bodies that `json_body` has named.
+        defaulting: Those of them that it has named with a model that may be absent.
     """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     _, bodies = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     components = document.setdefault("components", {})
-    components["schemas"] = {**components.get("schemas", {}), **bodies.get("$defs", {})}
+    schemas = {**components.get("schemas", {}), **bodies.get("$defs", {})}
+    for kind in defaulting:
+        schemas[kind.__name__ + _WITHOUT_MODEL] = _without_model(schemas[kind.__name__])
+    components["schemas"] = schemas
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"key": []}]
     return document
+
+
+def _without_model(schema: dict[str, Any]) -> dict[str, Any]:
+    """A body's schema where the model has a default."""
+    model = {"anyOf": [schema["properties"]["model"], {"type": "null"}]}
+    return schema | {
+        "title": schema["title"] + _WITHOUT_MODEL,
+        "required": [name for name in schema.get("required", ()) if name != "model"],
+        "properties": schema["properties"] | {"model": model},
+    }
