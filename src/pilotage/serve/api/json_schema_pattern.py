@@ -85,9 +85,12 @@ class _Reader:
         if not text or not self._skip("]"):
             raise ValueError("this character class in the pattern is not supported")
         try:
-            re.compile(f"[{text}]")
+            members_of = re.compile(f"[{text}]")
         except re.error:
             raise ValueError("this character class in the pattern is not valid") from None
+        # Inside a JSON string these are escapes, of which the compiler knows nothing.
+        if members_of.fullmatch('"') or members_of.fullmatch("\\"):
+            raise ValueError("a character class in a pattern may not have quotes or backslashes")
 
     def _repeated(self, counted: int) -> int:
         repeat = _REPEAT.match(self.rest)

@@ -136,11 +136,12 @@ def check_count(context: GatewayContext, *, prompts: int, choices: int) -> None:
     limits = context.limits
     if choices > limits.max_n:
         raise invalid("n", f"n is {choices}; at most {limits.max_n} choices are made.")
-    if prompts * choices > limits.max_sequences:
+    most = max(limits.max_sequences, limits.max_n)
+    if prompts * choices > most:
         raise invalid(
             "prompt",
             f"{prompts} prompts with {choices} choices each are {prompts * choices} sequences; "
-            f"at most {limits.max_sequences} are generated for one request.",
+            f"at most {most} are generated for one request.",
         )
 
 
