@@ -22,7 +22,7 @@ LLAMA = {
 
 
 def gguf(path: Path, metadata: dict[str, Typed], type_id: int = 0) -> Path:
-    path.write_bytes(write_gguf(metadata, [Tensor("token_embd.weight", (64, 256), type_id)]))
+    path.write_bytes(write_gguf(metadata, [Tensor("token_embd.weight", (256, 256), type_id)]))
     return path
 
 

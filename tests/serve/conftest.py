@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,18 @@ from pilotage.engines.engine import EngineInfo, EngineOutput, EngineRequest, Sam
 from pilotage.serve.generation import Generation, SubmitRequest, TokenChunk
 from pilotage.serve.link import Cancel, FrameDecoder, Hello, Step, Submit, ToWorker, encode
 from pilotage.serve.pool import WorkerPool
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `running`, which tests here import
+
+from running import RunningServer, serving
+
+
+@pytest.fixture(scope="session")
+def server(embedded_model: Path) -> Iterator[RunningServer]:
+    """The real server with the real model; patient, because test machines are slow at times."""
+    assert embedded_model.exists()
+    with serving("--ttft-p99", "120s", "--max-num-seqs", "16") as running:
+        yield running
 
 
 def engine_info(**changes: Any) -> EngineInfo:

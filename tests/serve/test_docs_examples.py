@@ -1,32 +1,27 @@
-"""Every Python example of docs/serve.md, run against a real server."""
+"""Every Python example of README.md and docs/serve.md, run against a real server."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running import RunningServer
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from running import RunningServer, serving
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "serve.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```\n```text\n(.*?)```", PAGE.read_text(), re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def server(embedded_model: Path) -> Iterator[RunningServer]:
-    assert embedded_model.exists()
-    with serving("--ttft-p99", "120s") as running:
-        yield running
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = [
+    example
+    for page in ("README.md", "docs/serve.md")
+    for example in re.findall(
+        r"```python\n(.*?)```\n```text\n(.*?)```", (ROOT / page).read_text(), re.DOTALL
+    )
+]
 
 
-def test_the_page_has_examples() -> None:
-    assert len(EXAMPLES) == 3
+def test_the_pages_have_examples() -> None:
+    assert len(EXAMPLES) == 4
 
 
 @pytest.mark.timeout(300)

@@ -5,18 +5,14 @@ The context is short, so that whatever is asked for is generated in a moment.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.specs.openapi.checks import positive_data_acceptance
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from running import RunningServer, serving
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 MODEL = "SmolLM2-135M-Instruct"
 FEW, MANY = 12, 150

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import openai
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from running import RunningServer, serving
+from running import RunningServer
 
 MODEL = "SmolLM2-135M-Instruct"
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 PARIS = "The capital of France is Paris."
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def server(embedded_model: Path) -> Iterator[RunningServer]:
-    assert embedded_model.exists()
-    with serving("--ttft-p99", "120s", "--max-num-seqs", "16") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from pilotage.errors import PilotageError
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT
 
+_STDERR: Final = 2
 _KEPT_LINES: Final = 30
 _FIRST_BACKOFF_S: Final = 0.25
 _LONGEST_BACKOFF_S: Final = 30.0
@@ -91,6 +92,7 @@ class Child:
             # -P: not with what happens to lie in the folder it is started from
             [sys.executable, "-P", "-m", self.module, str(self.config)],
             stdin=subprocess.PIPE,
+            stdout=_STDERR,  # standard output belongs to the verb, which may print JSON there
             stderr=subprocess.PIPE,
             pass_fds=self.pass_fds,
             process_group=0,
