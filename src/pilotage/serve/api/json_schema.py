@@ -19,6 +19,12 @@ import msgspec
 from pilotage.serve.api.errors import bad_schema
 from pilotage.serve.api.json_schema_pattern import check_pattern
 from pilotage.serve.api.json_schema_references import check_references, target_of
+from pilotage.serve.api.json_schema_values import (
+    check_value,
+    checked_bounds,
+    checked_counts,
+    is_of_type,
+)
 
 MAX_BYTES: Final = 64 << 10
 MAX_DEPTH: Final = 24
@@ -26,8 +32,6 @@ MAX_SUBSCHEMAS: Final = 512
 MAX_VALUES: Final = 512  # of all enums and consts together
 MAX_ITEMS: Final = 1000
 MAX_COUNTED_CHARS: Final = 64  # each costs the compiler about 30 ms of CPU time
-MAX_BOUND: Final = 10**12
-MAX_NUMBER: Final = 2**53 - 1
 FORMATS: Final = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 )
@@ -109,7 +113,7 @@ class _Checker:
         if "string" in types:
             checked |= self._check_string(schema, where)
         if "integer" in types or "number" in types:
-            checked |= _check_bounds(schema, where, exclusive="number" not in types)
+            checked |= checked_bounds(schema, where, exclusive="number" not in types)
         return checked
 
     def _check_keywords(self, schema: dict[str, Any], where: str, *, is_root: bool) -> None:
@@ -155,8 +159,8 @@ class _Checker:
             raise bad_schema(place, f"the schema lists more than {MAX_VALUES} values")
         types = _types_of(schema, where)
         for one in values:
-            _check_json(one, place)
-            if types and not any(_is_of_type(one, name) for name in types):
+            check_value(one, place)
+            if types and not any(is_of_type(one, name) for name in types):
                 raise bad_schema(place, "a value in it is not of the type beside it")
         return value
 
@@ -218,7 +222,7 @@ class _Checker:
         items = schema.get("items", not prefix)
         # Without a word on items the compiler would allow none.
         checked["items"] = items is not False and self.check(items, f"{where}.items", depth + 1)
-        least, most = _counts(schema, "minItems", "maxItems", where, MAX_ITEMS)
+        least, most = checked_counts(schema, "minItems", "maxItems", where, MAX_ITEMS)
         if most is not None and most < len(prefix):
             raise bad_schema(f"{where}.maxItems", "it is less than the number of prefixItems")
         if items is False and least is not None and least > len(prefix):
@@ -226,7 +230,7 @@ class _Checker:
         return checked | _given(schema, "minItems", "maxItems")
 
     def _check_string(self, schema: dict[str, Any], where: str) -> dict[str, Any]:
-        _counts(schema, "minLength", "maxLength", where, MAX_COUNTED_CHARS)
+        checked_counts(schema, "minLength", "maxLength", where, MAX_COUNTED_CHARS)
         given = [name for name in ("pattern", "format") if name in schema]
         counted = [name for name in ("minLength", "maxLength") if name in schema]
         if len(given) + bool(counted) > 1:
@@ -266,71 +270,6 @@ def _types_of(schema: dict[str, Any], where: str) -> list[str]:
     if len(set(types)) < len(types):
         raise bad_schema(f"{where}.type", "a type is in it twice")
     return types
-
-
-def _check_bounds(schema: dict[str, Any], where: str, *, exclusive: bool) -> dict[str, Any]:
-    """The bounds of a number: whole, since the compiler misspells the dot of a decimal one."""
-    bounds: dict[str, int] = {}
-    for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-        if name not in schema:
-            continue
-        value = schema[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-            raise bad_schema(f"{where}.{name}", "only whole numbers are supported")
-        if abs(value) > MAX_BOUND:
-            raise bad_schema(f"{where}.{name}", f"it must be within ±{MAX_BOUND}")
-        if name.startswith("exclusive") and not exclusive:
-            raise bad_schema(f"{where}.{name}", "for a number use minimum or maximum")
-        bounds[name] = int(value)
-    for name, other in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if name in bounds and other in bounds:
-            raise bad_schema(f"{where}.{other}", f"it cannot stand beside {name}")
-    least = bounds.get("minimum", bounds.get("exclusiveMinimum", -2 * MAX_BOUND) + 1)
-    most = bounds.get("maximum", bounds.get("exclusiveMaximum", 2 * MAX_BOUND) - 1)
-    if least > most:
-        raise bad_schema(where, "no number is within its bounds")
-    return bounds
-
-
-def _counts(
-    schema: dict[str, Any], least_name: str, most_name: str, where: str, largest: int
-) -> tuple[int | None, int | None]:
-    for name in (least_name, most_name):
-        value = schema.get(name, 0)
-        if type(value) is not int or not 0 <= value <= largest:
-            raise bad_schema(f"{where}.{name}", f"it must be an integer from 0 to {largest}")
-    least, most = schema.get(least_name), schema.get(most_name)
-    if least is not None and most is not None and least > most:
-        raise bad_schema(f"{where}.{least_name}", f"it is more than {most_name}")
-    return least, most
-
-
-def _check_json(value: Any, where: str, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise bad_schema(where, f"a value in it is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) > MAX_NUMBER:
-            raise bad_schema(where, f"a number in it is beyond ±{MAX_NUMBER}")
-    elif isinstance(value, list):
-        for one in value:
-            _check_json(one, where, depth + 1)
-    elif isinstance(value, dict):
-        for one in value.values():
-            _check_json(one, where, depth + 1)
-
-
-def _is_of_type(value: Any, name: str) -> bool:
-    if name == "integer":
-        return type(value) is int or (type(value) is float and value.is_integer())
-    kinds: dict[str, Any] = {
-        "object": dict,
-        "array": list,
-        "string": str,
-        "number": int | float,
-        "boolean": bool,
-        "null": type(None),
-    }
-    return isinstance(value, kinds[name]) and (name != "number" or not isinstance(value, bool))
 
 
 def _object_of(value: Any, where: str) -> dict[str, Any]:
