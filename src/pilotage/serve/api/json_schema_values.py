@@ -65,7 +65,7 @@ def check_value(value: Any, where: str, depth: int = 0) -> None:
 
 
 def is_of_type(value: Any, name: str) -> bool:
-    """Whether a JSON value is of one of JSON Schema\'s types."""
+    """Whether a JSON value is of one of JSON Schema's types."""
     if name == "integer":
         return type(value) is int or (type(value) is float and value.is_integer())
     kinds: dict[str, Any] = {
