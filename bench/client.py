@@ -74,7 +74,12 @@ class LoadProcess:
         output = self._process.stdout.read()
         if code := self._process.wait():
             raise RuntimeError(f"the load client ended with exit code {code}")
-        return msgspec.json.decode(output, type=LoadResult)
+        try:
+            return msgspec.json.decode(output, type=LoadResult)
+        except msgspec.DecodeError as error:
+            raise RuntimeError(
+                f"the load client's result is not whole ({len(output)} bytes): {error}"
+            ) from error
 
 
 async def make_load(load: Load) -> LoadResult:
@@ -268,6 +273,7 @@ def main() -> int:
     else:
         parser.error("give --url and --body, or --load -, or --cost")
     sys.stdout.buffer.write(msgspec.json.encode(_generate(load)) + b"\n")
+    sys.stdout.buffer.flush()
     return 0
 
 
