@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -23,8 +24,28 @@ RESULTS = ROOT / "bench" / "results"
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+class BusyError(RuntimeError):
+    """Another bench is running here; the two would measure each other."""
+
+
 class StartError(RuntimeError):
     """A server did not become ready; the message holds the last lines it wrote."""
+
+
+@contextlib.contextmanager
+def sole_bench() -> Iterator[None]:
+    """Be the only bench of this checkout that measures; the lock ends with the process.
+
+    Raises:
+        BusyError: Another one does.
+    """
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (RESULTS / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError("another bench is running: wait for its end, or end it") from None
+        yield
 
 
 def free_port() -> int:

@@ -36,14 +36,16 @@ from bench.machine import split_cores, this_machine
 from bench.model import dense_folder, model_file
 from bench.peers import ALL
 from bench.peers.peer import NotMeasurable, Peer, RunningSystem, Setting
-from bench.processes import StartError
+from bench.processes import BusyError, StartError, sole_bench
 from bench.prompts import prompts
 from bench.report import Report, Row, added_ttft_ms, draw, ratio, row_of, table, targets, verdict
+from pilotage.errors import PilotageError
 
 STREAMS = (1, 8, 32, 64)
 NEW_TOKENS = 128
 WARM_UP_TOKENS = 16
 QUICK_SERIAL_REQUESTS = 2
+NOISE_LIMIT_CORES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,15 @@ def main() -> int:
     """Run the benchmark; 0 whether or not the targets are met, 1 if nothing could be measured."""
     given = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 140)
+    try:
+        with sole_bench():
+            return _run(given, console)
+    except (BusyError, PilotageError) as error:
+        console.print(f"[red]{error}[/]")
+        return 1
+
+
+def _run(given: argparse.Namespace, console: Console) -> int:
     peers = [peer for peer in ALL if not given.systems or peer.key in given.systems]
     quick = given.quick
     plan = Plan(
@@ -198,7 +209,10 @@ def main() -> int:
             systems = start(peers, setting, stack, found, console)
             idle = idle_cores()
             notes.append(f"before measuring, the machine used {idle:.2f} cores with all idle")
-            console.print(notes[-1])
+            noisy = idle > NOISE_LIMIT_CORES
+            console.print(notes[-1], style="bold red" if noisy else None)
+            if noisy:
+                console.print("something else is at work here: the figures will be low and uneven")
             measure(plan, systems, found, console)
     except KeyboardInterrupt:
         console.print("[yellow]stopped; what was measured so far:[/]")

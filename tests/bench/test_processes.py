@@ -4,7 +4,9 @@ import time
 
 import psutil
 import pytest
-from bench.processes import StartError, free_port, get, keeping_to, server
+from bench.processes import BusyError, StartError, free_port, get, keeping_to, server, sole_bench
+
+from bench import processes
 
 SERVER = """
 import http.server, subprocess, sys
@@ -56,3 +58,11 @@ def test_cores_are_given_back():
     with keeping_to([one]):
         assert os.sched_getaffinity(0) == {one}
     assert os.sched_getaffinity(0) == before
+
+
+def test_two_benches_do_not_measure_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "RESULTS", tmp_path / "results")
+    with sole_bench(), pytest.raises(BusyError, match="another bench is running"), sole_bench():
+        pass
+    with sole_bench():
+        pass
