@@ -59,9 +59,9 @@ def architecture_problems() -> list[str]:
     if tree is None:
         return ["docs/architecture.md: no drawing of src/pilotage/"]
     drawn = set(re.findall(r"([a-z_]+\.py|[a-z_]+/)", tree.group(1)))
-    modules = {
-        path.name for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py",)
-    } | {f"{path.parent.name}/" for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE}
+    modules = {path.name for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py",)} | {
+        f"{path.parent.name}/" for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE
+    }
     return [f"docs/architecture.md: does not name {name}" for name in sorted(modules - drawn)] + [
         f"docs/architecture.md: names {name}, which is not there"
         for name in sorted(drawn - modules)

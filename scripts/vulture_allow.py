@@ -48,3 +48,6 @@ _.system_fingerprint
 _.token_logprobs
 _.owned_by
 _.token_strs
+_.metadata
+_.store
+_.user
