@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: help serve install dev test test-slow lint format lock bench bench-overload bench-faults clean
+.PHONY: help serve install dev test test-slow lint format lock bench bench-overload bench-faults bench-start clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,13 +28,16 @@ format: dev  ## Format the code
 lock: dev  ## Re-lock the dependencies (versions and hashes, no addresses)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
 
-bench: dev bench-serving bench-overload bench-faults  ## Everything we claim, as ratios
+bench: dev bench-serving bench-overload bench-faults bench-start  ## Everything we claim, as ratios
 
 bench-overload: dev  ## 3 x capacity: accepted requests keep the target, the rest is a truthful 429
 	@$(BIN)/python bench/overload.py --json bench/results/overload.json $(ARGS)
 
 bench-faults: dev  ## kill -9, a hang, a long prefill, SIGTERM, all under load
 	@$(BIN)/python bench/faults.py --json bench/results/faults.json $(ARGS)
+
+bench-start: dev  ## How much faster the second start is
+	@$(BIN)/python bench/start.py --json bench/results/start.json $(ARGS)
 
 clean:  ## Remove environments and caches of this checkout
 	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/results

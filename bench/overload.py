@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -36,7 +38,8 @@ from bench.prompts import prompts
 
 TOKENS = 64
 FACTOR = 3.0
-PROBES = 5
+PROBES = 3
+PATIENT_S = 600.0
 
 
 class Report(msgspec.Struct):
@@ -143,35 +146,52 @@ def probe(base: str, body: dict[str, object]) -> bool:
     return asyncio.run(run())
 
 
-def measure(seconds: float, target_s: float) -> Report:
-    """Start the server, find its capacity, overload it, and look."""
-    cores = split_cores()
+@contextlib.contextmanager
+def serving(target_s: float) -> Iterator[tuple[str, str, int]]:
+    """A server with a TTFT target: its address, its model, its process id."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     command = [ROOT / ".venv/bin/pilotage", "serve", "--port", str(port)]
     command += ["--ttft-p99", f"{target_s}s"]
+    ready = f"{base}/health/ready"
     with server(
-        "overload", command, ready_url=f"{base}/health/ready", ready_timeout_s=180,
-        cpus=cores.servers,
-    ) as process:  # fmt: skip
-        model = served_model(base)
+        "overload", command, ready_url=ready, ready_timeout_s=180, cpus=split_cores().servers
+    ) as process:
+        yield base, served_model(base), process.pid
+
+
+def bodies(model: str, count: int, skip: int) -> tuple[dict[str, object], ...]:
+    """Requests with distinct prompts."""
+    extra = {"ignore_eos": True, "stream_options": {"include_usage": True}}
+    return tuple(chat_body(model, text, TOKENS, **extra) for text in prompts(count, skip=skip))
+
+
+def capacity_rps(cpus: tuple[int, ...]) -> float:
+    """Requests a second with as many streams as the server runs at once, nothing refused."""
+    with serving(PATIENT_S) as (base, model, _):
         url = f"{base}/v1/chat/completions"
+        run_load(Load(url, bodies(model, 16, 0), ClosedLoop(16, 16), cpus=cpus))
+        load = Load(url, bodies(model, 160, 16), ClosedLoop(64, 160), cpus=cpus)
+        found = run_load(load)
+        return len(found.completed) / found.elapsed_s
 
-        def bodies(count: int, skip: int) -> tuple[dict[str, object], ...]:
-            return tuple(
-                chat_body(
-                    model, text, TOKENS, ignore_eos=True, stream_options={"include_usage": True}
-                )
-                for text in prompts(count, skip=skip)
+
+def measure(seconds: float, target_s: float) -> Report:
+    """Find the capacity, start anew with the target, overload, and look."""
+    cores = split_cores()
+    capacity = capacity_rps(cores.client)
+    with serving(target_s) as (base, model, pid):
+        run_load(
+            Load(
+                f"{base}/v1/chat/completions",
+                bodies(model, 16, 0),
+                ClosedLoop(1, 4),
+                cpus=cores.client,
             )
-
-        # Capacity: as many streams as the server runs at once, each always with a request.
-        run_load(Load(url, bodies(16, 0), ClosedLoop(16, 16), cpus=cores.client))
-        found = run_load(Load(url, bodies(192, 16), ClosedLoop(60, 192), cpus=cores.client))
-        capacity = len(found.completed) / found.elapsed_s
+        )
         load = Load(
-            url,
-            bodies(512, 300),
+            f"{base}/v1/chat/completions",
+            bodies(model, 512, 300),
             OpenLoop(FACTOR * capacity, seconds, seed=1),
             timeout_s=120,
             cpus=cores.client,
@@ -181,11 +201,11 @@ def measure(seconds: float, target_s: float) -> Report:
             began = time.monotonic()
             while time.monotonic() - began < seconds:
                 time.sleep(1.0)
-                memory.append(memory_mib(process.pid))
+                memory.append(memory_mib(pid))
             result = client.result()
         accepted = [record for record in result.records if record.status == 200]
         time.sleep(1.0)
-        outcomes = [probe(base, bodies(1, 900)[0]) for _ in range(PROBES)]
+        outcomes = [probe(base, bodies(model, 1, 900)[0]) for _ in range(PROBES)]
     right, waits = retry_was_right(result)
     ttfts = [record.ttft_s for record in accepted if record.ttft_s is not None]
     settled = memory[len(memory) // 4 :]

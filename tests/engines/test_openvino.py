@@ -11,7 +11,6 @@ from pilotage.engines.engine import EngineOutput, EngineRequest, SamplingParams
 from pilotage.engines.memory import plan_memory
 from pilotage.engines.openvino import EngineFailure, OpenVinoEngine
 from pilotage.engines.registry import inspect_model
-from pilotage.errors import ModelError
 from pilotage.tokens import Tokenizer
 
 GIB = 1 << 30
@@ -228,14 +227,3 @@ def test_a_failing_step_is_an_engine_failure(
     with pytest.raises(EngineFailure, match="JSON"):
         for _ in range(3):
             doomed.step()
-
-
-def test_bytes_that_are_no_model_are_a_model_error(tmp_path: Path, embedded_model: Path) -> None:
-    files = inspect_model(embedded_model)
-    plan = plan_memory(files.shape, workers=1, free_bytes=4 * GIB, memory_fraction=0.5)
-    broken = tmp_path / "broken.gguf"
-    with embedded_model.open("rb") as whole:
-        broken.write_bytes(whole.read(60_000_000))
-    with pytest.raises(ModelError) as caught:
-        OpenVinoEngine.open(broken, plan, threads=2, cache=None)
-    assert caught.value.where == str(broken)

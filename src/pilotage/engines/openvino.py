@@ -8,6 +8,8 @@ Facts of the library that shape this file (2026.4, each measured here):
   `EngineFailure` and the worker is replaced.
 - The log-probability of a token is that of the model itself: before temperature, penalties and
   the grammar of a JSON schema.
+- Its GGUF reader trusts the file: a truncated one can crash the process. So `inspect_model` looks
+  at the header, and at the file's length, before a worker is started.
 - A seed makes a request reproducible when it runs alone; in a batch the generator is shared.
 """
 
