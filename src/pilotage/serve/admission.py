@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-MARGIN: Final = 0.7
+MARGIN: Final = 0.5
 """Share of the target that the prediction may fill; the rest is for what cannot be foreseen."""
 
 _MINIMUM_RETRY_S: Final = 0.05
@@ -114,7 +114,12 @@ def assess(
     )
     if ttft <= allowed or alone:
         return Verdict(True, ttft, 0.0)
-    return Verdict(False, ttft, max(_MINIMUM_RETRY_S, ttft - allowed))
+    # Queues and slots move when a step ends, not before: the one in hand is waited for too.
+    step_in_hand = max(
+        load.step_s + min(load.batched_tokens, load.prefill_backlog) / load.prefill_tokens_per_s
+        for load in workers
+    )
+    return Verdict(False, ttft, max(_MINIMUM_RETRY_S, ttft - allowed + step_in_hand))
 
 
 def predict_ttft(

@@ -49,6 +49,8 @@ class PrefillRate:
         self._spent += max(duration_s - self._decode_s, duration_s * 0.1)
         tokens = sum(self._waiting.pop(request_id) for request_id in started)
         if tokens >= _ENOUGH_TOKENS and self._spent > 0:
-            self._rate += _WEIGHT * (tokens / self._spent - self._rate)
+            # A cached prefix can make a sample look a hundred times as fast; one is no trend.
+            sample = min(tokens / self._spent, 2.0 * self._rate)
+            self._rate += _WEIGHT * (sample - self._rate)
         if started:
             self._spent = 0.0
