@@ -198,7 +198,8 @@ def test_a_client_that_leaves_frees_its_slot(server: RunningServer) -> None:
         ) as answer,
     ):
         assert answer.status_code == 200
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # kept: a generator that is collected closes the stream
+        next(lines)
         assert metric(server, "pilotage_running_requests") == 1
     assert eventually(server, "pilotage_running_requests", 0)
     with pytest.raises(httpx.ReadTimeout):
