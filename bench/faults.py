@@ -2,8 +2,8 @@
 
     make bench-faults          (python bench/faults.py [--json FILE])
 
-Each scenario runs a closed loop of streamed and of non-streamed requests, more than the server
-runs at once so that some are queued, breaks something in the middle, and counts how every single
+Each scenario sends streamed and non-streamed requests, more than the server runs at once so that
+some are queued, breaks something in the middle, and counts how every single
 request ended.
 """
 
@@ -123,17 +123,20 @@ def ended(result: LoadResult) -> dict[str, int]:
     )
 
 
-def during_load(
-    running: Server, fault: Callable[[], None], *, count: int = 16
-) -> tuple[LoadResult, LoadResult, float]:
-    """Run both kinds of load, break something a while into it, wait until ready again."""
+def during_load(running: Server, fault: Callable[[], None]) -> tuple[LoadResult, LoadResult, float]:
+    """Run both kinds of load, break something a while into it, wait until ready again.
+
+    All requests are there, running or queued, when it breaks. (Newcomers get a 503 with
+    Retry-After while no worker is up; that is another promise.)
+    """
     with (
-        LoadProcess(load(running, stream=True, count=count)) as streamed,
-        LoadProcess(load(running, stream=False, count=count)) as plain,
+        LoadProcess(load(running, stream=True, count=STREAMED)) as streamed,
+        LoadProcess(load(running, stream=False, count=PLAIN)) as plain,
     ):
         wait_for(lambda: running.metric("pilotage_running_requests") >= SLOTS, 60)
         wait_for(lambda: running.metric("pilotage_queue_requests") >= 1, 30)
-        time.sleep(1.0)
+        # Until every slot has brought some tokens: a stream that has not begun is simply retried.
+        wait_for(lambda: running.metric("pilotage_generated_tokens_total") >= 6 * SLOTS, 60)
         broken_at = time.monotonic()
         fault()
         wait_for(lambda: get(f"{running.base}/health/ready") is None, 60)
