@@ -541,6 +541,7 @@ def test_a_conversation_in_the_terminal(server: StandIn, terminal, tmp_path: Pat
     assert screen.end() == 0
 
 
+@pytest.mark.slow  # signals to a real terminal program race with everything on a busy machine
 def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(server: StandIn, terminal) -> None:
     screen = terminal(server.url, "--model", "slow")
     screen.expect(r"> $")

@@ -213,7 +213,10 @@ class Conversation:
             content = json.dumps(messages, indent=2, ensure_ascii=False) + "\n"
         else:
             content = "\n".join(f"**{m['role']}**\n\n{m['content']}\n" for m in messages)
-        path = Path(file).expanduser()
+        try:
+            path = Path(file).expanduser()
+        except RuntimeError as error:  # "~nobody"
+            raise UsageError("there is no such user's home folder", where=file) from error
         try:
             with path.open("x", encoding="utf-8", errors="replace") as opened:
                 opened.write(content)

@@ -115,3 +115,8 @@ def test_a_file_source_is_never_copied(tmp_path):
     (tmp_path / "f").touch()
     with pytest.raises(SourceError, match="where it lies"):
         source.fetch(source.resolve(), tmp_path, tmp_path, lambda progress: None)
+
+
+def test_a_user_who_is_not_there_has_no_home() -> None:
+    with pytest.raises(SourceError, match="home folder"):
+        parse_source("~nobody-of-that-name/model.gguf")

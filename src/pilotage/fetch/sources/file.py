@@ -54,7 +54,12 @@ class FileSource:
             text = unquote(parts.path)
         if not text or "\0" in text:
             raise SourceError("the path is empty or holds a zero byte", where=uri or "source")
-        return FileSource(Path(text).expanduser().absolute())
+        try:
+            return FileSource(Path(text).expanduser().absolute())
+        except RuntimeError as error:  # "~nobody"
+            raise SourceError(
+                "there is no such user's home folder", where=uri, hint="Write the path in full"
+            ) from error
 
     @property
     def uri(self) -> str:
