@@ -11,7 +11,8 @@
     ├── ModelError                a model's files cannot be used
     │   └── UnsupportedModelError this engine cannot read them; another could
     ├── ResourceError             not enough memory, disk, cores, or a port that is taken
-    └── ServeError                the running server failed (a crash loop, a failed drain)
+    ├── ServeError                the running server failed (a crash loop, a failed drain)
+    └── TargetError               an endpoint cannot be tested: dead, locked, not what it should be
 
 An error says what was wrong, where, and what to do. The three parts are data: programs read
 ``error.as_dict()``, people read ``str(error)``.
@@ -97,6 +98,10 @@ class ServeError(PilotageError):
     """The running server failed and could not mend itself."""
 
 
+class TargetError(PilotageError):
+    """An endpoint cannot be tested: unreachable, locked, or not an OpenAI-compatible one."""
+
+
 _BY_NAME: dict[str, type[PilotageError]] = {
     kind.__name__: kind
     for kind in (
@@ -110,5 +115,6 @@ _BY_NAME: dict[str, type[PilotageError]] = {
         UnsupportedModelError,
         ResourceError,
         ServeError,
+        TargetError,
     )
 }

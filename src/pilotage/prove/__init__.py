@@ -1,0 +1,1 @@
+"""Load tests that tell the truth, and a verdict against the SLO."""

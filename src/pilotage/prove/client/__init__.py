@@ -1,0 +1,1 @@
+"""Sender processes: requests on the wire at their due times, answers as records."""
