@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pilotage.prove.load import Schedule
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -37,10 +39,21 @@ class PayloadSource(Protocol):
         """What it makes, in a line for the report."""
         ...
 
-    def payloads(self, count: int, *, seed: int) -> Iterator[Payload]:
+    def payloads(
+        self, count: int, *, seed: int, prescribed: Schedule | None = None
+    ) -> Iterator[Payload]:
         """``count`` payloads, or fewer when the source is finite (a file of prompts).
 
         Another seed gives other prompts, so that one run does not warm the prefix cache of the
-        next. Lengths may be prescribed by the arrivals (a trace): see each source.
+        next.
+
+        Args:
+            count: How many.
+            seed: Of everything random in them.
+            prescribed: A schedule whose ``prompt_tokens``, ``completion_tokens`` and
+                ``prefix_ids`` (a trace's) the payloads follow, request by request, where given.
+
+        Raises:
+            UsageError: The source cannot follow what is prescribed.
         """
         ...

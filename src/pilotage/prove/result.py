@@ -7,11 +7,11 @@ never 0. New fields may be added within a version; none changes its meaning.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-SCHEMA = "pilotage.prove/1"
+SCHEMA: Final = "pilotage.prove/1"
 
 Metric = Literal["ttft", "tpot", "itl", "e2e"]
 Finding = Literal["met", "missed", "not_enough_evidence"]
