@@ -1,0 +1,483 @@
+"""A sender process: sends its share of a run's requests when they are due and records answers.
+
+Everything happens in callbacks of one event loop. A request is begun when its time has come,
+whatever became of those before it (an open loop); its latency counts from that time. Started by
+`pilotage.prove.client.senders` with its instructions on standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import queue
+import resource
+import signal
+import ssl
+import sys
+import threading
+import time
+from collections import deque
+from typing import BinaryIO
+
+import uvloop
+
+from pilotage.prove.client.answer import Answer, printable
+from pilotage.prove.client.clock import Timer
+from pilotage.prove.client.connection import Connection, connect
+from pilotage.prove.client.messages import (
+    HEADER_SIZE,
+    Failed,
+    Finished,
+    FromSender,
+    Progress,
+    Ready,
+    Setup,
+    Start,
+    Stop,
+    ToSender,
+    frame,
+    frame_length,
+    to_sender_decoder,
+)
+from pilotage.prove.client.spool import SpooledPayloads, read_times
+from pilotage.prove.record import Outcome, Record, SenderStats
+
+_REPORT_S = 0.1
+_SWEEP_S = 0.02
+_TICK_S = 0.01
+_AT_ONCE = 32
+"""Requests begun in a row before the loop looks for answers again."""
+
+_REST_S = 0.1
+"""How long a client of a closed loop waits after a failure before it sends again."""
+
+_RESERVED_FILES = 64
+
+
+class _Request:
+    """One request from its due time to its end."""
+
+    __slots__ = (
+        "answer",
+        "connection",
+        "due",
+        "over",
+        "row",
+        "sender",
+        "sent",
+        "serial",
+        "started",
+    )
+
+    def __init__(self, sender: Sender, serial: int, due: float, row: int) -> None:
+        self.sender = sender
+        self.serial = serial
+        self.row = row
+        self.due = due
+        self.started = time.monotonic()
+        self.sent: float | None = None
+        self.connection: Connection | None = None
+        self.over = False
+        self.answer = Answer(keep_text=sender.setup.keep_text)
+
+    def answered(self, connection: Connection, *, reusable: bool) -> None:
+        """See `pilotage.prove.client.connection.Exchange`."""
+        if reusable:
+            self.sender.release(connection)
+        else:
+            connection.abort()
+        outcome, error = self.answer.ended()
+        self.end(outcome, error, connection.now)
+
+    def failed(self, connection: Connection, why: str, *, garbage: bool, untouched: bool) -> None:
+        """See `pilotage.prove.client.connection.Exchange`."""
+        if untouched and connection.used > 1:
+            # A kept connection that the server closed while it was idle: the request was never
+            # read, and every HTTP client sends it again on a new one.
+            self.sender.connect_for(self)
+            return
+        self.end("garbage" if garbage else "broken", why, time.monotonic())
+
+    def end(self, outcome: Outcome, error: str | None, at: float) -> None:
+        """Record the end, once."""
+        if not self.over:
+            self.over = True
+            self.connection = None
+            self.sender.ended(self, outcome, error, at)
+
+
+class Sender:
+    """The state of one sender process.
+
+    Args:
+        setup: What to do.
+        report: Sends a message to the parent.
+    """
+
+    def __init__(self, setup: Setup, report: _Reporter) -> None:
+        self.setup = setup
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._payloads = SpooledPayloads(setup.bodies_fd, setup.table_fd)
+        self._heads = [
+            setup.head + f"Content-Type: {kind}\r\nContent-Length: ".encode()
+            for kind in setup.content_types
+        ]
+        # Every `senders`-th request is ours; rows of the payload table go round.
+        self._times: list[float] = []
+        if setup.times_fd >= 0:
+            self._times = read_times(setup.times_fd)[setup.sender :: setup.senders].tolist()
+        self._tls = ssl.create_default_context() if setup.tls else None
+        self._most_connections = _file_limit() - _RESERVED_FILES
+        self._connections = 0
+        self._opened = 0
+        self._idle: list[Connection] = []
+        self._waiting: deque[_Request] = deque()
+        self._running: deque[_Request] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._records: list[Record] = []
+        self._lags: list[float] = []
+        self._begun = 0
+        self._in_flight = 0
+        self._resting = 0
+        self._start = 0.0
+        self._all_begun = False
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._timer = Timer(self._loop, self._due)
+
+    async def run(self, start: float) -> None:
+        """Send everything, from the clock reading ``start`` on, and wait for the last answer."""
+        self._start = start
+        await asyncio.sleep(max(0.0, start - time.monotonic()))
+        cpu = time.process_time()
+        housekeeping = asyncio.ensure_future(self._keep_house())
+        if self.setup.times_fd >= 0:
+            self._due()
+        else:
+            self._fill()
+        await self._done
+        elapsed = time.monotonic() - start
+        housekeeping.cancel()
+        self._timer.close()
+        self._flush()
+        lags = sorted(self._lags) or [0.0]
+        stats = SenderStats(
+            sender=self.setup.sender,
+            cpu_s=time.process_time() - cpu,
+            elapsed_s=elapsed,
+            loop_lag_p50_s=lags[len(lags) // 2],
+            loop_lag_p99_s=lags[min(len(lags) - 1, int(len(lags) * 0.99))],
+            loop_lag_max_s=lags[-1],
+            connections=self._opened,
+        )
+        self._report.send(Finished(stats))
+        for connection in self._idle:
+            connection.abort()
+
+    def stop(self) -> None:
+        """Begin nothing more and record what is under way as cancelled."""
+        if self._done.done():
+            return
+        now = time.monotonic()
+        if self._times:
+            # Due already, but not begun: the sender itself was behind.
+            while self._begun < len(self._times) and self._start + self._times[self._begun] <= now:
+                self._in_flight += 1
+                self._running.append(self._next(self._start + self._times[self._begun]))
+        self._all_begun = True
+        for request in list(self._running):
+            self._drop(request, "cancelled", "the run was stopped")
+        self._no_more()
+
+    # Beginning requests
+
+    def _due(self) -> None:
+        """Begin what is due, and set the timer for what comes next."""
+        times, total = self._times, len(self._times)
+        now = time.monotonic() - self._start
+        for _ in range(_AT_ONCE):
+            if self._all_begun or self._begun >= total:
+                break
+            due = times[self._begun]
+            if due > now:
+                self._timer.arm(self._start + due)
+                return
+            self._begin(self._start + due)
+        if self._begun < total and not self._all_begun:
+            self._loop.call_soon(self._due)
+        else:
+            self._no_more()
+
+    def _fill(self) -> None:
+        """Closed loop: begin what the idle clients can."""
+        setup, now = self.setup, time.monotonic()
+        while self._in_flight + self._resting < setup.concurrency and not self._all_begun:
+            over = setup.duration_s is not None and now - self._start >= setup.duration_s
+            if over or (setup.requests is not None and self._begun >= setup.requests):
+                self._no_more()
+                return
+            self._begin(now)
+
+    def _next(self, due: float) -> _Request:
+        request = _Request(self, self._begun, due, self._row(self._begun))
+        self._begun += 1
+        return request
+
+    def _row(self, serial: int) -> int:
+        index = serial * self.setup.senders + self.setup.sender
+        return index % len(self._payloads.rows)
+
+    def _begin(self, due: float) -> None:
+        request = self._next(due)
+        self._in_flight += 1
+        self._running.append(request)
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.open:
+                self._send(request, connection)
+                return
+        self.connect_for(request)
+
+    def connect_for(self, request: _Request) -> None:
+        """Have a new connection carry ``request``, or the next one that is free."""
+        request.connection = None
+        if self._connections >= self._most_connections:
+            self._waiting.append(request)
+            return
+        self._connections += 1
+        self._opened += 1
+        task = self._loop.create_task(self._connect(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, request: _Request) -> None:
+        try:
+            connection = await connect(self.setup.host, self.setup.port, self._tls, self._closed)
+        except OSError as error:
+            request.end("unreachable", printable(_reason(error)), time.monotonic())
+            self._closed()
+            return
+        if request.over:
+            self.release(connection)
+        else:
+            self._send(request, connection)
+
+    def _send(self, request: _Request, connection: Connection) -> None:
+        offset, length, kind, _, _ = self._payloads.rows[request.row]
+        head = self._heads[kind] + b"%d\r\n\r\n" % length
+        request.connection = connection
+        request.sent = time.monotonic()
+        connection.send(head, self._payloads.body(offset, length), request)
+
+    # Ending requests
+
+    def release(self, connection: Connection) -> None:
+        """Keep ``connection``, which is free, for the next request."""
+        while self._waiting:
+            request = self._waiting.popleft()
+            if not request.over:
+                self._send(request, connection)
+                return
+        self._idle.append(connection)
+
+    def _closed(self) -> None:
+        """A connection is gone: open another for a request that waits for one."""
+        self._connections -= 1
+        while self._waiting and self._connections < self._most_connections:
+            request = self._waiting.popleft()
+            if not request.over:
+                self.connect_for(request)
+
+    def _drop(self, request: _Request, outcome: Outcome, error: str) -> None:
+        if request.connection is not None:
+            request.connection.abort()
+        request.end(outcome, error, time.monotonic())
+
+    def ended(self, request: _Request, outcome: Outcome, error: str | None, at: float) -> None:
+        """Write the record of ``request``, which ended ``at``."""
+        self._in_flight -= 1
+        _, _, _, prompt_tokens, asked_tokens = self._payloads.rows[request.row]
+        index = request.serial * self.setup.senders + self.setup.sender
+        answer, start = request.answer, self._start
+        self._records.append(
+            Record(
+                index=index,
+                scheduled_s=request.due - start,
+                started_s=request.started - start,
+                sent_s=None if request.sent is None else request.sent - start,
+                first_token_s=None if answer.first_at is None else answer.first_at - start,
+                last_token_s=None if answer.last_at is None else answer.last_at - start,
+                end_s=at - start,
+                outcome=outcome,
+                status=answer.status,
+                error=error,
+                finish_reason=answer.finish_reason,
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                expected_prompt_tokens=None if prompt_tokens < 0 else prompt_tokens,
+                asked_tokens=None if asked_tokens < 0 else asked_tokens,
+                chunks=answer.chunks,
+                gaps=answer.gaps.tobytes(),
+                retry_after_s=answer.retry_after_s,
+                queue_s=answer.queue_s,
+                text=answer.text,
+                sender=self.setup.sender,
+                repeat=index // len(self._payloads.rows),
+            )
+        )
+        if self.setup.times_fd < 0 and not self._all_begun:
+            if outcome == "complete":
+                self._loop.call_soon(self._fill)
+            else:
+                # A server that refuses at once must not be hammered, nor this loop starved.
+                self._resting += 1
+                self._loop.call_later(_REST_S, self._rested)
+        elif self._all_begun and self._in_flight == 0:
+            self._no_more()
+
+    def _rested(self) -> None:
+        self._resting -= 1
+        self._fill()
+
+    def _no_more(self) -> None:
+        """Nothing more will be begun; the run is over when nothing is in flight."""
+        self._all_begun = True
+        if self._in_flight == 0 and not self._done.done():
+            self._done.set_result(None)
+
+    # Housekeeping
+
+    async def _keep_house(self) -> None:
+        """Time-outs, reports to the parent, and how late this loop itself is."""
+        next_report = time.monotonic() + _REPORT_S
+        next_sweep = 0.0
+        while True:
+            expected = time.monotonic() + _TICK_S
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            self._lags.append(max(0.0, now - expected))
+            if now >= next_sweep:
+                next_sweep = now + _SWEEP_S
+                self._sweep(now)
+            if now >= next_report:
+                next_report = now + _REPORT_S
+                self._flush()
+
+    def _sweep(self, now: float) -> None:
+        # All have the same time-out, so the oldest run out of it first.
+        running, limit = self._running, now - self.setup.timeout_s
+        while running and (running[0].over or running[0].due <= limit):
+            request = running.popleft()
+            if not request.over:
+                waited = f"no whole answer in {self.setup.timeout_s:g} s"
+                self._drop(request, "timeout", waited)
+
+    def _flush(self) -> None:
+        records, self._records = self._records, []
+        self._report.send(Progress(records, self._begun, self._in_flight))
+
+
+class _Reporter:
+    """Writes messages to the parent from a thread of its own: a full pipe must not stop the loop.
+
+    The parent reads what it can; what it has not read yet waits here.
+    """
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._messages: queue.SimpleQueue[FromSender | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def send(self, message: FromSender) -> None:
+        """Have ``message`` written."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._messages.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):
+            while (message := self._messages.get()) is not None:
+                self._pipe.write(frame(message))
+                self._pipe.flush()
+
+
+async def _main(reporter: _Reporter) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
+    setup = await _read(reader)
+    if not isinstance(setup, Setup):
+        return
+    if setup.cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, setup.cpus)
+    sender = Sender(setup, reporter)
+    reporter.send(Ready())
+    start = await _read(reader)
+    if not isinstance(start, Start):
+        return
+    listening = asyncio.ensure_future(_listen(reader, sender))
+    # Collections would show up as delays of the requests they hit; records are not cyclic.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    await sender.run(start.at)
+    listening.cancel()
+
+
+async def _listen(reader: asyncio.StreamReader, sender: Sender) -> None:
+    """Stop when told to, and when the parent is gone."""
+    while isinstance(await _read(reader), Start):
+        pass
+    sender.stop()
+
+
+async def _read(reader: asyncio.StreamReader) -> ToSender | None:
+    try:
+        header = await reader.readexactly(HEADER_SIZE)
+        message: ToSender = to_sender_decoder.decode(await reader.readexactly(frame_length(header)))
+    except asyncio.IncompleteReadError:
+        return None
+    return message
+
+
+def _file_limit() -> int:
+    """Raise the limit of open files as far as allowed, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1_048_576
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return min(soft, 65_536)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def main() -> int:
+    """Run the sender; the parent talks to it over standard input and output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    sys.setswitchinterval(0.0005)  # the reporter's thread must not hold up the loop
+    reporter = _Reporter(sys.stdout.buffer)
+    try:
+        uvloop.run(_main(reporter))
+    except OSError as error:
+        reporter.send(Failed(_reason(error)))
+        reporter.close()
+        return 1
+    reporter.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
