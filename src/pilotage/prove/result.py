@@ -483,6 +483,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         cold_start: Seconds from start to ready, where it was measured or given.
         max_payload: Largest request body the server accepts, in bytes, where it was probed.
         max_payload_is_bound: Whether the probe stopped there without meeting a limit.
+        command: The command line that made it, without any secret; None from a program.
     """
 
     name: str
@@ -505,4 +506,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cold_start: float | None = None
     max_payload: int | None = None
     max_payload_is_bound: bool = False
+    command: str | None = None
     schema: Literal["pilotage.prove/1"] = SCHEMA
