@@ -26,3 +26,5 @@ bench-lock: dev  ## Re-lock the bench's environments
 	@nice -n 10 .venv-vllm/bin/python -m pip --disable-pip-version-check install --quiet \
 	  --no-deps --require-hashes --only-binary :all: -r $<
 	@touch $@
+
+include bench/loadgen.mk

@@ -16,3 +16,6 @@ compile bench
 # vLLM names torchvision, torchaudio and torchcodec, which text models never import and which
 # have no matching CPU builds everywhere.
 compile bench-vllm --override requirements/bench-vllm-without.in
+# Load generators; guidellm imports torch for its data sets.
+compile bench-loadgen-guidellm
+compile bench-loadgen-aiperf

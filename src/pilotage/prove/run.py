@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from pilotage.prove.client.messages import Setup
@@ -52,7 +53,7 @@ class Moment:
 
 
 class Stop:
-    """Ends a run before its time, from the same event loop: Ctrl-C, or a search that has seen enough.
+    """Ends a run before its time: on Ctrl-C, or when a search has seen enough.
 
     Attributes:
         reason: Why; None while the run goes on.
@@ -137,8 +138,24 @@ async def run(
     count = senders or senders_for(load)
     if isinstance(load, ClosedLoop):
         count = min(count, load.concurrency)
-    setups = [_setup(endpoint, load, spool, number, count, timeout_s, keep_text, cpus)
-              for number in range(count)]  # fmt: skip
+    whole = Setup(
+        sender=0,
+        senders=count,
+        host=endpoint.host,
+        port=endpoint.port,
+        tls=endpoint.tls,
+        head=endpoint.request_head,
+        content_types=spool.content_types,
+        bodies_fd=spool.descriptors[0],
+        table_fd=spool.descriptors[1],
+        times_fd=spool.descriptors[2],
+        concurrency=load.concurrency if isinstance(load, ClosedLoop) else 0,
+        duration_s=load.duration_s if isinstance(load, ClosedLoop) else None,
+        requests=load.requests if isinstance(load, ClosedLoop) else None,
+        timeout_s=timeout_s,
+        keep_text=keep_text,
+        cpus=cpus,
+    )
     records: list[Record] = []
     stop = stop or Stop()
     started = 0.0
@@ -150,7 +167,7 @@ async def run(
             ended = len(records)
             on_moment(Moment(at, standing.records, standing.begun, ended, standing.in_flight))
 
-    async with Senders(setups) as processes:
+    async with Senders([_part(whole, number) for number in range(count)]) as processes:
         started = processes.start()
         if on_start is not None:
             on_start(started)
@@ -202,41 +219,15 @@ def senders_for(load: Load) -> int:
     return max(1, min(most, -int(-busiest // REQUESTS_PER_SENDER)))
 
 
-def _setup(
-    endpoint: Endpoint,
-    load: Load,
-    spool: Spool,
-    number: int,
-    count: int,
-    timeout_s: float,
-    keep_text: bool,
-    cpus: tuple[int, ...],
-) -> Setup:
-    bodies, table, times = spool.descriptors
-    closed = load if isinstance(load, ClosedLoop) else None
-    return Setup(
-        sender=number,
-        senders=count,
-        host=endpoint.host,
-        port=endpoint.port,
-        tls=endpoint.tls,
-        head=endpoint.request_head,
-        content_types=spool.content_types,
-        bodies_fd=bodies,
-        table_fd=table,
-        times_fd=times,
-        concurrency=_share(closed.concurrency, number, count) if closed else 0,
-        duration_s=closed.duration_s if closed else None,
-        requests=_share(closed.requests, number, count) if closed and closed.requests else None,
-        timeout_s=timeout_s,
-        keep_text=keep_text,
-        cpus=cpus,
+def _part(whole: Setup, number: int) -> Setup:
+    """What sender ``number`` does of the ``whole``."""
+    share, one_more = divmod(whole.concurrency, whole.senders)
+    requests = whole.requests
+    if requests is not None:
+        requests = requests // whole.senders + (number < requests % whole.senders)
+    return msgspec.structs.replace(
+        whole, sender=number, concurrency=share + (number < one_more), requests=requests
     )
-
-
-def _share(total: int, number: int, count: int) -> int:
-    """The part of ``total`` that falls to one of ``count``."""
-    return total // count + (number < total % count)
 
 
 def _longest(load: Load, timeout_s: float) -> float | None:

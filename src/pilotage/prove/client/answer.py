@@ -213,40 +213,37 @@ class Answer:
         """How the answer ended, now that its body is whole, and what went wrong."""
         if self._broken is not None:
             return self._broken
-        status = self.status
-        if status is None:
+        if self.status is None:
             return "garbage", "no HTTP status"
-        if status != 200:
-            return _outcome_of(status), self._refusal(status)
-        if not self._streamed:
-            self._whole()
-        if self._broken is not None:
-            return self._broken
+        if self.status != 200:
+            return _outcome_of(self.status), self._refusal(self.status)
+        return self._ended_stream() if self._streamed else self._ended_object()
+
+    def _ended_stream(self) -> tuple[Outcome, str | None]:
         if self._error is not None:
             return "error_event", self._error
-        if self._streamed and not self._done and self.finish_reason is None:
+        if not self._done and self.finish_reason is None:
             return "broken", "the stream ended without [DONE]"
         return "complete", None
 
-    def _whole(self) -> None:
-        """Read a body that is one JSON object."""
+    def _ended_object(self) -> tuple[Outcome, str | None]:
         data = b"".join(self._data)
         self._data = []
         try:
             message = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             what = _shown(data) if data.strip() else "empty"
-            self._broken = ("garbage", f"the answer is no JSON object of this API: {what}")
-            return
+            return "garbage", f"the answer is no JSON object of this API: {what}"
+        if message.error is not None:
+            return "error_event", _message_of(message.error)
         if message.usage is not None:
             self._take_usage(message.usage)
-        if message.error is not None:
-            self._error = _message_of(message.error)
         texts = [_text_of(choice) or "" for choice in message.choices or ()] or [message.text or ""]
         for choice in message.choices or ():
             self.finish_reason = choice.finish_reason or self.finish_reason
         if self._keep_text:
             self._texts.append(texts[0][:MAX_TEXT])
+        return "complete", None
 
     def _refusal(self, status: int) -> str:
         if 300 <= status < 400:

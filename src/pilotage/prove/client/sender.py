@@ -433,7 +433,7 @@ async def _main(reporter: _Reporter) -> None:
 
 async def _listen(reader: asyncio.StreamReader, sender: Sender) -> None:
     """Stop when told to, and when the parent is gone."""
-    while isinstance(await _read(reader), Start):
+    while not isinstance(await _read(reader), Stop | None):
         pass
     sender.stop()
 

@@ -69,9 +69,7 @@ class Senders:
                 self._processes.append(await _spawn(setup))
             async with asyncio.timeout(_START_UP_S):
                 for process in self._processes:
-                    message = await _read(process)
-                    if not isinstance(message, Ready):
-                        raise await _death(process, message)
+                    await _until_ready(process)
         except BaseException as error:
             await self._end()
             if isinstance(error, TimeoutError):
@@ -146,6 +144,12 @@ def _tell(process: asyncio.subprocess.Process, message: Setup | Start | Stop) ->
     assert process.stdin is not None
     with contextlib.suppress(ConnectionError, RuntimeError):
         process.stdin.write(frame(message))
+
+
+async def _until_ready(process: asyncio.subprocess.Process) -> None:
+    message = await _read(process)
+    if not isinstance(message, Ready):
+        raise await _death(process, message)
 
 
 async def _read(process: asyncio.subprocess.Process) -> FromSender | None:
