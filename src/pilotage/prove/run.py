@@ -43,6 +43,7 @@ class Moment:
         begun: Requests begun so far.
         ended: Requests ended so far.
         in_flight: Requests under way.
+        overdue: Those of them that are late already, by the limits given to `run`.
     """
 
     at: float
@@ -50,6 +51,7 @@ class Moment:
     begun: int
     ended: int
     in_flight: int
+    overdue: int
 
 
 class Stop:
@@ -112,6 +114,8 @@ async def run(
     warm_up_s: float = 0.0,
     senders: int | None = None,
     keep_text: bool = False,
+    first_token_by_s: float | None = None,
+    end_by_s: float | None = None,
     cpus: tuple[int, ...] = (),
     on_start: Callable[[float], None] | None = None,
     on_moment: Callable[[Moment], None] | None = None,
@@ -127,6 +131,8 @@ async def run(
         warm_up_s: Requests due before this second are warm-up.
         senders: Processes that send; chosen from the load if not given.
         keep_text: Keep the answers' text, for counting tokens.
+        first_token_by_s: Seconds after which a request without a token counts as overdue.
+        end_by_s: Seconds after which one without an end does.
         cpus: CPU cores that the senders keep to; empty for all.
         on_start: Called with the clock reading (``time.monotonic()``) that is the run's time 0.
         on_moment: Called several times a second.
@@ -154,6 +160,8 @@ async def run(
         requests=load.requests if isinstance(load, ClosedLoop) else None,
         timeout_s=timeout_s,
         keep_text=keep_text,
+        first_token_by_s=first_token_by_s,
+        end_by_s=end_by_s,
         cpus=cpus,
     )
     records: list[Record] = []
@@ -164,8 +172,8 @@ async def run(
         records.extend(standing.records)
         if on_moment is not None:
             at = time.monotonic() - started
-            ended = len(records)
-            on_moment(Moment(at, standing.records, standing.begun, ended, standing.in_flight))
+            counts = standing.begun, len(records), standing.in_flight, standing.overdue
+            on_moment(Moment(at, standing.records, *counts))
 
     async with Senders([_part(whole, number) for number in range(count)]) as processes:
         started = processes.start()

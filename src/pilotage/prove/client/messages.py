@@ -30,6 +30,8 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
         duration_s: Closed loop: how long requests are begun; None until ``requests`` are done.
         requests: Closed loop: how many this sender begins at most.
         timeout_s: Longest time from a request's due time to the end of its answer.
+        first_token_by_s: Seconds after which a request without a token is overdue; None for never.
+        end_by_s: Seconds after which a request without an end is; None for never.
         keep_text: Whether records hold the answers' text.
         cpus: CPU cores to keep to; empty for all.
     """
@@ -49,6 +51,8 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
     requests: int | None
     timeout_s: float
     keep_text: bool
+    first_token_by_s: float | None = None
+    end_by_s: float | None = None
     cpus: tuple[int, ...] = ()
 
 
@@ -73,11 +77,13 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
         records: Requests that ended.
         begun: Requests begun so far.
         in_flight: Requests under way now.
+        overdue: Those of them that are late already.
     """
 
     records: list[Record]
     begun: int
     in_flight: int
+    overdue: int
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):

@@ -377,7 +377,26 @@ class Sender:
 
     def _flush(self) -> None:
         records, self._records = self._records, []
-        self._report.send(Progress(records, self._begun, self._in_flight))
+        self._report.send(Progress(records, self._begun, self._in_flight, self._overdue()))
+
+    def _overdue(self) -> int:
+        """How many requests under way are late already, whatever comes of them."""
+        setup, now = self.setup, time.monotonic()
+        limits = [limit for limit in (setup.first_token_by_s, setup.end_by_s) if limit is not None]
+        if not limits:
+            return 0
+        late = 0
+        for request in self._running:  # the oldest first
+            age = now - request.due
+            if age <= min(limits):
+                break
+            if request.over:
+                continue
+            no_token = request.answer.first_at is None
+            late += (setup.end_by_s is not None and age > setup.end_by_s) or (
+                no_token and setup.first_token_by_s is not None and age > setup.first_token_by_s
+            )
+        return late
 
 
 class _Reporter:

@@ -42,11 +42,13 @@ class Standing:
         records: Requests that ended since the last call.
         begun: Requests begun so far, by all senders.
         in_flight: Requests under way.
+        overdue: Those of them that are late already.
     """
 
     records: list[Record]
     begun: int
     in_flight: int
+    overdue: int
 
 
 class Senders:
@@ -61,7 +63,7 @@ class Senders:
         self._processes: list[asyncio.subprocess.Process] = []
         self._begun = [0] * len(setups)
         self._in_flight = [0] * len(setups)
-        self._stopped = False
+        self._overdue = [0] * len(setups)
 
     async def __aenter__(self) -> Senders:
         try:
@@ -89,7 +91,6 @@ class Senders:
 
     def stop(self) -> None:
         """Have the senders begin nothing more and give up what is under way."""
-        self._stopped = True
         for process in self._processes:
             _tell(process, Stop())
 
@@ -110,7 +111,9 @@ class Senders:
         while isinstance(message := await _read(process), Progress):
             self._begun[number] = message.begun
             self._in_flight[number] = message.in_flight
-            heard(Standing(message.records, sum(self._begun), sum(self._in_flight)))
+            self._overdue[number] = message.overdue
+            counts = sum(self._begun), sum(self._in_flight), sum(self._overdue)
+            heard(Standing(message.records, *counts))
         if isinstance(message, Finished):
             return message.stats
         raise await _death(process, message)
