@@ -1,6 +1,7 @@
 """Answers as servers send them, cut anywhere, and as they should not."""
 
 import email.utils
+import itertools
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ def _answer(*pieces: bytes, status: int = 200, kind: bytes = b"text/event-stream
 @given(st.lists(st.integers(0, len(_STREAM)), max_size=8))
 def test_a_stream_reads_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(_STREAM)]
-    answer = _answer(*(_STREAM[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    answer = _answer(*(_STREAM[a:b] for a, b in itertools.pairwise(edges)))
     assert answer.ended() == ("complete", None)
     assert answer.text == "Paris"
     assert answer.chunks == 2

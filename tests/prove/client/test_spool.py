@@ -59,6 +59,7 @@ def test_a_full_disk_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -
     with Spool() as spool:
         # /dev/full is the kernel's own full disk.
         full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb", buffering=0)
+        spool._bodies.close()
         monkeypatch.setattr(spool, "_bodies", full)
         with pytest.raises(ResourceError, match="No space left"):
             spool.write(endless())
