@@ -150,7 +150,7 @@ async def run(
         host=endpoint.host,
         port=endpoint.port,
         tls=endpoint.tls,
-        head=endpoint.request_head,
+        head=endpoint.head,
         content_types=spool.content_types,
         bodies_fd=spool.descriptors[0],
         table_fd=spool.descriptors[1],
