@@ -90,7 +90,7 @@ def read_moment(value: object, name: str, where: str) -> float | datetime:
     Raises:
         UsageError: It is neither, or a number below zero.
     """
-    if isinstance(value, str) and not _is_number(value):
+    if isinstance(value, str) and _as_float(value) is None:
         try:
             # Digits after the sixth, which Azure's traces have, are dropped.
             moment = datetime.fromisoformat(value.strip())
@@ -152,7 +152,7 @@ def _place(
     for name in wanted:
         if _plain(name) in known:
             return known.index(_plain(name))
-    if names and all(_is_number(name) for name in names):
+    if names and all(_as_float(name) is not None for name in names):
         raise UsageError(
             "the first line has numbers where the columns' names should be",
             where=where,
@@ -183,32 +183,30 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _read_number(value: object, name: str, where: str, hint: str) -> float:
-    name = printable(name)
-    wrong = f"{name} is not a number: {shown(value)}"
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UsageError(wrong, where=where, hint=hint)
-    if isinstance(value, str) and not _is_number(value):
-        raise UsageError(wrong, where=where, hint=hint)
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise UsageError(f"{name} is not finite: {shown(value)}", where=where, hint=hint)
-    if number < 0:
-        raise UsageError(f"{name} is negative: {shown(value)}", where=where, hint=hint)
-    return number
+    number = _as_float(value)
+    if number is None:
+        problem = "is not a number"
+    elif not math.isfinite(number):
+        problem = "is not finite"
+    elif number < 0:
+        problem = "is negative"
+    else:
+        return number
+    raise UsageError(f"{printable(name)} {problem}: {shown(value)}", where=where, hint=hint)
 
 
-def _is_number(text: str) -> bool:
+def _as_float(value: object) -> float | None:
     # Python reads "1_000" as a number; no trace means it.
-    if "_" in text:
-        return False
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        return None
+    if not isinstance(value, str | int | float):
+        return None
     try:
-        float(text)
+        return float(value)
     except ValueError:
-        return False
-    return True
+        return None
+    except OverflowError:  # an integer beyond all floats
+        return math.inf
 
 
 def _plain(name: str) -> str:
