@@ -399,6 +399,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         high: Upper end of the measured interval.
         error: (predicted - measured) / measured.
         within: Whether the prediction lies in the interval; None without one.
+        stated_error: The relative error that the plan states for it; None if it states none.
     """
 
     name: str
@@ -409,6 +410,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     error: float | None = None
     within: bool | None = None
+    stated_error: float | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

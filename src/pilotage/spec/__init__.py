@@ -8,6 +8,14 @@ from pilotage.spec.deployment import DEFAULT_TTFT_TARGET, Deployment, Portfolio
 from pilotage.spec.fields import Section
 from pilotage.spec.loader import load, load_file, parse
 from pilotage.spec.model import EMBEDDED_SHA256, EMBEDDED_SOURCE, SOURCE_BOUND_FIELDS, ModelSpec
+from pilotage.spec.plan_file import (
+    PLAN_SCHEMA,
+    Percentiles,
+    PlanFile,
+    PlannedDeployment,
+    Predictions,
+    read_plan,
+)
 from pilotage.spec.problems import InvalidSpecError, Problem, find_problems
 from pilotage.spec.schema import json_schema
 from pilotage.spec.serving import ServingSpec
@@ -18,6 +26,7 @@ __all__ = [
     "DEFAULT_TTFT_TARGET",
     "EMBEDDED_SHA256",
     "EMBEDDED_SOURCE",
+    "PLAN_SCHEMA",
     "SOURCE_BOUND_FIELDS",
     "ArrivalsSpec",
     "BudgetSpec",
@@ -25,7 +34,11 @@ __all__ = [
     "ImagesSpec",
     "InvalidSpecError",
     "ModelSpec",
+    "Percentiles",
+    "PlanFile",
+    "PlannedDeployment",
     "Portfolio",
+    "Predictions",
     "Problem",
     "Section",
     "ServingSpec",
@@ -37,4 +50,5 @@ __all__ = [
     "load",
     "load_file",
     "parse",
+    "read_plan",
 ]
