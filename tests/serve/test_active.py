@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 
 import pytest
@@ -72,6 +73,25 @@ def test_a_waiting_reader_is_never_left_behind(how: str) -> None:
             assert active.phase is Phase.ENDED
 
     run(scenario())
+
+
+def test_the_waits_of_a_generation_add_up_and_its_runs_do_not() -> None:
+    active = generation()
+    assert active.queue_s is None
+    time.sleep(0.02)
+    active.dispatched()
+    assert (active.phase, active.attempts) == (Phase.HELD, 1)
+    first = active.queue_s
+    assert first is not None
+    assert first >= 0.02
+    time.sleep(0.05)
+    assert active.queue_s == first
+    began = time.monotonic()
+    active.begin_anew()
+    assert active.queue_s == first
+    time.sleep(0.02)
+    active.dispatched()
+    assert first + 0.02 <= active.queue_s <= first + time.monotonic() - began
 
 
 def test_a_new_beginning_is_told_once_and_only_to_who_had_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pilotage.serve.board import Board, State
@@ -42,3 +43,11 @@ def test_restarts_are_the_supervisors_to_count(tmp_path: Path) -> None:
     board = Board(tmp_path / "board", create=True)
     board.restarts = 2
     assert Board(tmp_path / "board").restarts == 2
+
+
+def test_a_beat_tells_the_cpu_time_so_far(tmp_path: Path) -> None:
+    board = Board(tmp_path / "board", create=True)
+    assert board.cpu_s == 0
+    before = time.process_time()
+    board.beat()
+    assert before - 1e-6 <= board.cpu_s <= time.process_time()

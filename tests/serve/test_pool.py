@@ -435,6 +435,9 @@ def test_metrics_hear_of_steps_and_not_of_idle_signs(play: Any, tools: Any) -> N
         worker.send(EngineOutput(worker.held[0], [1, 2]), duration_s=0.5)
         await tools.until(lambda: heard)
         assert heard == [(0, 0.5, 1, 2)]
+        worker.finish(worker.held[0], 3)
+        await tools.until(lambda: len(heard) == 2)
+        assert heard[1] == (0, 0.01, 1, 1)  # it ended with the step, so it was in it
 
     play(scenario, on_step=lambda *facts: heard.append(facts))
 

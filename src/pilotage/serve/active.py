@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from enum import Enum, auto
 
@@ -29,6 +30,8 @@ class ActiveGeneration:
         read: Whether any of its tokens have been handed out.
         cancelled: Whether nobody waits for it any more.
         patient: Whether it outlived a worker, after which it is never shed from the queue.
+        queue_s: Seconds it waited in the queue, all its waits together; None before the first
+            of them is over.
     """
 
     def __init__(
@@ -47,6 +50,9 @@ class ActiveGeneration:
         self.read = False
         self.cancelled = False
         self.patient = False
+        self.queue_s: float | None = None
+        # Not the loop's clock: uvloop's has whole milliseconds.
+        self._waits_since = time.monotonic()
         self._on_cancel = on_cancel
         self._fresh: list[EngineOutput] = []
         self._restarted = False
@@ -62,6 +68,12 @@ class ActiveGeneration:
     def prompt_tokens(self) -> int:
         """Tokens of the prompt."""
         return len(self.request.prompt_ids)
+
+    def dispatched(self) -> None:
+        """A worker takes it."""
+        self.phase = Phase.HELD
+        self.attempts += 1
+        self.queue_s = (self.queue_s or 0.0) + time.monotonic() - self._waits_since
 
     def deliver(self, output: EngineOutput) -> None:
         """New tokens, or the end, from the worker."""
@@ -82,6 +94,7 @@ class ActiveGeneration:
         self.generated = 0
         self.phase = Phase.QUEUED
         self.patient = True
+        self._waits_since = time.monotonic()
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""

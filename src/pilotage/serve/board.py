@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import mmap
 import struct
+import time
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-_FIELDS: Final = ("state", "beats", "steps", "running", "tokens", "restarts")
+_FIELDS: Final = ("state", "beats", "steps", "running", "tokens", "restarts", "cpu_us")
 _SIZE: Final = 8 * len(_FIELDS)
 _INTEGER: Final = struct.Struct("<Q")
 
@@ -37,6 +38,7 @@ class Board:
         running: Requests the engine holds.
         tokens: Tokens generated so far.
         restarts: Times the process had to be replaced.
+        cpu_s: CPU seconds that the process has used, as of its last beat.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -90,10 +92,16 @@ class Board:
         """Tokens generated so far."""
         return self._get("tokens")
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds that the process has used, as of its last beat."""
+        return self._get("cpu_us") / 1e6
+
     def beat(self, *, stepped: bool = False, running: int = 0, new_tokens: int = 0) -> None:
         """Say that the loop came round."""
         self._set("beats", self.beats + 1)
         self._set("running", running)
+        self._set("cpu_us", time.process_time_ns() // 1000)
         if stepped:
             self._set("steps", self.steps + 1)
             self._set("tokens", self.tokens + new_tokens)

@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,6 +208,7 @@ class Gateway:
 
     def _snapshot(self) -> Snapshot:
         pool = self._pool.state()
+        boards = list(zip(pool.workers, self._worker_boards, strict=True))
         return Snapshot(
             queue_requests=pool.queued_requests,
             queue_tokens=pool.queued_tokens,
@@ -221,8 +223,12 @@ class Gateway:
                     kv_cache_tokens=link.info.kv_cache_tokens if link.info else 0,
                     prefill_tokens_per_s=link.prefill_tokens_per_s,
                 )
-                for link, board in zip(pool.workers, self._worker_boards, strict=True)
+                for link, board in boards
             ),
+            cpu_s={
+                "gateway": time.process_time(),
+                **{f"worker-{link.index}": board.cpu_s for link, board in boards},
+            },
         )
 
 

@@ -35,6 +35,10 @@ class Generation(Protocol):
     any time: it takes the request out of the queue or stops it on the engine.
     """
 
+    @property
+    def queue_s(self) -> float | None:
+        """Seconds it waited for a worker, known from its first chunk on; None while it waits."""
+
     def __aiter__(self) -> AsyncIterator[TokenChunk]:
         """The chunks, in order."""
 

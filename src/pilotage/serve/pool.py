@@ -146,9 +146,10 @@ class WorkerPool:
     def on_step(self, link: WorkerLink, step: Step) -> None:
         """Hand out a step's tokens, and its freed slots."""
         freed = False
-        new_tokens = 0
+        new_tokens = ended = 0
         for output in step.outputs:
             new_tokens += len(output.token_ids)
+            ended += output.finish_reason in ("stop", "length")
             generation = link.held.get(output.id)
             if generation is None:
                 continue
@@ -157,7 +158,8 @@ class WorkerPool:
                 freed = True
             self._pass_on(generation, output)
         if step.duration_s and self._on_step is not None:
-            self._on_step(link.index, step.duration_s, step.running, new_tokens)
+            # Those that ended with the step were in it.
+            self._on_step(link.index, step.duration_s, step.running + ended, new_tokens)
         if freed:
             self._dispatch()
 
@@ -228,8 +230,7 @@ class WorkerPool:
             if link is None:
                 return
             self._queue.popleft()
-            generation.phase = Phase.HELD
-            generation.attempts += 1
+            generation.dispatched()
             link.give(generation)
 
     def _best_link(self, generation: ActiveGeneration, now: float) -> WorkerLink | None:

@@ -46,6 +46,7 @@ class ScriptedGeneration:
         self.request = request
         self._dispatcher = dispatcher
         self.cancelled = threading.Event()
+        self.queue_s: float | None = 0.0125
 
     async def __aiter__(self):
         for step in self._dispatcher.script(self.request):

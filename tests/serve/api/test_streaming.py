@@ -147,3 +147,38 @@ def test_many_streams_at_once(gateway):
     answers = asyncio.run(all_of_them())
     assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
     assert len({json.loads(events_of(answer)[0])["id"] for answer in answers}) == 50
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_says_how_long_it_waited_for_a_worker(gateway, stream):
+    answer = gateway.chat(stream=stream)
+    assert answer.status_code == 200
+    assert answer.headers["server-timing"] == "queue;dur=12.500"
+    assert answer.headers["content-type"].startswith(
+        "text/event-stream" if stream else "application/json"
+    )
+
+
+def test_of_several_choices_the_longest_wait_counts(start_gateway):
+    gateway = start_gateway()
+    waits = iter([0.001, 0.25, None])
+    submit = gateway.dispatcher.submit
+
+    def submit_waiting(requests):
+        generations = submit(requests)
+        for generation in generations:
+            generation.queue_s = next(waits)
+        return generations
+
+    gateway.dispatcher.submit = submit_waiting
+    assert gateway.chat(n=3).headers["server-timing"] == "queue;dur=250.000"
+    counted = 'pilotage_request_queue_seconds_count{model="smollm2"} 1.0'
+    deadline = time.monotonic() + 10
+    while counted not in (text := gateway.get("/metrics").text):  # a moment after the answer
+        assert time.monotonic() < deadline
+    assert 'pilotage_request_queue_seconds_sum{model="smollm2"} 0.25' in text
+
+
+def test_what_no_worker_took_says_nothing_of_a_wait(gateway):
+    gateway.dispatcher.refusal = Overloaded("Full.", retry_after_s=1.0)
+    assert "server-timing" not in gateway.chat().headers

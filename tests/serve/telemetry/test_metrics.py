@@ -37,6 +37,7 @@ def chat(**changes) -> RequestRecord:
         "status": 200,
         "prompt_tokens": 30,
         "completion_tokens": 9,
+        "queue_s": 0.02,
         "ttft_s": 0.05,
         "tpot_s": 0.012,
         "duration_s": 0.146,
@@ -91,6 +92,15 @@ def test_a_finished_request_is_in_every_metric_that_concerns_it(metrics):
     for token_type, tokens in (("input", 30), ("output", 9)):
         labels = {**CHAT, "gen_ai_token_type": token_type}
         assert value(metrics, "gen_ai_client_token_usage_sum", **labels) == tokens
+
+
+def test_the_time_in_the_queue_counts_once_a_worker_was_reached_whatever_came_then(metrics):
+    metrics.request_finished(chat())
+    metrics.request_finished(chat(queue_s=0.5, status=499, reason="client_closed_request"))
+    metrics.request_finished(chat(queue_s=None, status=429, reason="overloaded"))
+    name = "pilotage_request_queue_seconds"
+    assert value(metrics, f"{name}_count", model="smollm2") == 2
+    assert value(metrics, f"{name}_sum", model="smollm2") == pytest.approx(0.52)
 
 
 def test_a_failed_request_counts_in_duration_but_not_in_latency(metrics):
@@ -166,7 +176,10 @@ def test_the_state_is_asked_for_once_a_render_and_not_before(metrics):
             kv_cache_tokens=4096,
             prefill_tokens_per_s=1234.5,
         )
-        return Snapshot(queue_requests=3, queue_tokens=900, retries=1, workers=(worker,))
+        cpu_s = {"gateway": 1.5, "worker-0": 60.25}
+        return Snapshot(
+            queue_requests=3, queue_tokens=900, retries=1, workers=(worker,), cpu_s=cpu_s
+        )
 
     metrics.watch(snapshot)
     metrics.step("0", 0.01, 1, 1)
@@ -178,6 +191,9 @@ def test_the_state_is_asked_for_once_a_render_and_not_before(metrics):
     assert seen["pilotage_queue_requests", frozenset()] == 3
     assert seen["pilotage_queue_tokens", frozenset()] == 900
     assert seen["pilotage_retries_total", frozenset()] == 1
+    for process, seconds in {"gateway": 1.5, "worker-0": 60.25}.items():
+        of_process = frozenset({("process", process)})
+        assert seen["pilotage_process_cpu_seconds_total", of_process] == seconds
     assert seen["pilotage_worker_up", of_worker] == 1
     assert seen["pilotage_worker_restarts_total", of_worker] == 2
     assert seen["pilotage_running_requests", of_worker] == 5
@@ -217,7 +233,8 @@ def test_the_build_is_told_and_creation_times_are_not(metrics):
 
 
 def test_the_table_in_the_docs_is_what_is_exposed(metrics):
-    metrics.watch(lambda: Snapshot(workers=(WorkerSnapshot(worker="0", up=True),)))
+    worker = WorkerSnapshot(worker="0", up=True)
+    metrics.watch(lambda: Snapshot(workers=(worker,), cpu_s={"worker-0": 1.0}))
     metrics.request_finished(chat())
     metrics.rejected("smollm2", "overloaded")
     metrics.step("0", 0.01, 1, 1)

@@ -83,7 +83,7 @@ class AccessLayer:
         )
         if exchange.span is not None:
             reasons = () if exchange.finish_reason is None else (exchange.finish_reason,)
-            exchange.span.finish(record, finish_reasons=reasons)
+            exchange.span.finish(record, finish_reasons=reasons, queue_s=record.queue_s)
 
 
 def _said(failure: Exception, exchange: Exchange) -> ApiError:

@@ -28,6 +28,7 @@ class Exchange:
         key: The API key that was presented.
         completion_tokens: Tokens generated so far, all choices together.
         longest: Tokens of the longest choice.
+        queue_s: Longest wait of its choices for a worker, seconds, once one has been taken.
         first_token_at: When the first token came; ``last_token_at`` the latest.
         span: Its span, once it is known what is to be generated.
         headers: Response headers to add, lower-case names.
@@ -42,6 +43,7 @@ class Exchange:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     longest: int = 0
+    queue_s: float | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
     finish_reason: str | None = None
@@ -75,6 +77,7 @@ class Exchange:
             operation=self.operation,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            queue_s=self.queue_s,
             ttft_s=ttft_s,
             tpot_s=tpot_s,
             reason=self.reason,

@@ -110,13 +110,7 @@ class GenerationResponse(Response):
             async with order:
                 if not self._started:
                     self._started = True
-                    await send(
-                        {
-                            "type": "http.response.start",
-                            "status": 200,
-                            "headers": list(_STREAM_HEADERS),
-                        }
-                    )
+                    await self._begin(send, _STREAM_HEADERS)
                 if events:
                     await send({"type": "http.response.body", "body": events, "more_body": True})
 
@@ -141,8 +135,20 @@ class GenerationResponse(Response):
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._begin(send, headers)
         await send({"type": "http.response.body", "body": body})
+
+    async def _begin(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        queue_s = self._queue_s()
+        if queue_s is not None:
+            headers = [*headers, (b"server-timing", b"queue;dur=%.3f" % (queue_s * 1e3))]
+        # A copy: the layers around add theirs to it.
+        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+
+    def _queue_s(self) -> float | None:
+        """The longest wait of the choices that a worker has taken so far, seconds."""
+        waits = [choice.generation.queue_s for choice in self._choices]
+        return max((wait for wait in waits if wait is not None), default=None)
 
     async def _follow_all(self, take: _Take) -> None:
         if len(self._choices) == 1:
@@ -177,6 +183,7 @@ class GenerationResponse(Response):
         counts = [choice.tokens for choice in self._choices]
         self._exchange.completion_tokens = sum(counts)
         self._exchange.longest = max(counts)
+        self._exchange.queue_s = self._queue_s()
 
     async def _give_up(self, send: Send, *, hung_up: bool) -> None:
         if hung_up:

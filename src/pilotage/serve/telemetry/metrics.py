@@ -36,6 +36,9 @@ TIME_PER_OUTPUT_TOKEN_BUCKETS = (
 )  # fmt: skip
 TOKEN_USAGE_BUCKETS = tuple(4**power for power in range(14))  # 1 to 67,108,864
 
+# Ours, as is the metric: the conventions have nothing for the time in a queue.
+QUEUE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
 _GEN_AI_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
@@ -83,6 +86,13 @@ class Metrics:
             "Tokens of a request: those of its prompt (input), those of its completion (output).",
             (*_GEN_AI_LABELS, "gen_ai_token_type"),
             buckets=TOKEN_USAGE_BUCKETS,
+            registry=registry,
+        )
+        self._queue = Histogram(
+            "pilotage_request_queue_seconds",
+            "Time from a request's admission until a worker takes it.",
+            ("model",),
+            buckets=QUEUE_BUCKETS,
             registry=registry,
         )
         self._requests = Counter(
@@ -134,6 +144,8 @@ class Metrics:
         if record.prompt_tokens:
             self._token_usage.labels(*labels, "input").observe(record.prompt_tokens)
             self._token_usage.labels(*labels, "output").observe(record.completion_tokens)
+        if record.queue_s is not None:
+            self._queue.labels(model).observe(record.queue_s)
         if record.status >= 400:
             return
         if record.ttft_s is not None:
@@ -215,6 +227,14 @@ def _state_metrics(state: Snapshot) -> Iterator[Metric]:
     for worker in state.workers:
         restarts.add_metric([worker.worker], worker.restarts)
     yield restarts
+    cpu = CounterMetricFamily(
+        "pilotage_process_cpu_seconds",
+        "CPU time that a process of the server has used; a worker tells it after each step.",
+        labels=["process"],
+    )
+    for process, seconds in state.cpu_s.items():
+        cpu.add_metric([process], seconds)
+    yield cpu
     for name, documentation, value in _WORKER_GAUGES:
         gauge = GaugeMetricFamily(name, documentation, labels=["worker"])
         for worker in state.workers:

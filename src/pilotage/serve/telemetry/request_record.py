@@ -22,6 +22,8 @@ class RequestRecord:
             as a list of models.
         prompt_tokens: Prompt tokens that an engine took; 0 if the request did not reach one.
         completion_tokens: Tokens that were generated, all choices together.
+        queue_s: From admission until a worker took it, for the choice that waited longest,
+            seconds; ``None`` if no worker did.
         ttft_s: From the request's arrival to its first token (time to first token), seconds.
         tpot_s: Mean time between the tokens after the first (time per output token), seconds.
         reason: Machine-readable code of what went wrong, such as "overloaded"; ``None`` when
@@ -35,6 +37,7 @@ class RequestRecord:
     operation: Operation | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    queue_s: float | None = None
     ttft_s: float | None = None
     tpot_s: float | None = None
     reason: str | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +38,11 @@ class Snapshot:
         queue_tokens: Their prompt tokens.
         retries: Sequences given to another worker because theirs was lost, since the start.
         workers: Every worker that there should be, down or up.
+        cpu_s: CPU seconds that each process has used, by its name.
     """
 
     queue_requests: int = 0
     queue_tokens: int = 0
     retries: int = 0
     workers: tuple[WorkerSnapshot, ...] = ()
+    cpu_s: Mapping[str, float] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class RequestSpan(Protocol):
         Args:
             record: The request as it ended; its ``reason`` makes the span an error.
             finish_reasons: Why each choice ended.
-            queue_s: From the request's arrival to its admission to a worker, seconds, if known.
+            queue_s: From the span's start until a worker took the request, seconds, if known.
         """
 
 
