@@ -189,6 +189,7 @@ def test_values_that_are_no_numbers_are_left_out() -> None:
         ("vllm:num_requests_running\n", "not Prometheus text"),
         ("go_goroutines 12\n", "none of its metrics are known"),
         ("vllm:num_requests_running NaN\n", "no values"),
+        ("vllm:num_requests_running 1\n" * 5001, "5,001 series"),
     ],
 )
 def test_what_is_no_metrics(text: str, reason: str) -> None:
