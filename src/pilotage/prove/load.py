@@ -67,3 +67,16 @@ class ClosedLoop:
 
 
 Load = Schedule | ClosedLoop
+
+
+@dataclass(frozen=True)
+class PlannedLoad:
+    """A load and the part of it that is in no figure.
+
+    Attributes:
+        load: When requests are due.
+        warm_up_s: Requests due before this second are warm-up.
+    """
+
+    load: Load
+    warm_up_s: float
