@@ -1,9 +1,9 @@
 """What servers call what they tell of themselves in ``/metrics``.
 
 Names are written with underscores throughout: vLLM's and SGLang's ``vllm:num_requests_running``
-is ``vllm_num_requests_running`` behind some exporters (Ray's), and here. Sources, July 2026:
+is ``vllm_num_requests_running`` behind some exporters (Ray's), and here. Sources:
 
-- vLLM: ``docs/usage/metrics.md``; ``gpu_cache_usage_perc`` is the name up to version 0.10.
+- vLLM: ``docs/usage/metrics.md``; ``gpu_cache_usage_perc`` is the older name.
 - SGLang: ``docs/references/production_metrics.md`` (the server needs ``--enable-metrics``).
 - Text Generation Inference: ``docs/source/reference/metrics.md``.
 - llama.cpp: ``tools/server/README.md`` (``--metrics``); the KV cache is not told by later builds.
