@@ -56,23 +56,24 @@ def _rows(
         held = Estimate(value=capacity.rate, low=capacity.rate, high=capacity.broken_at)
     monthly = None if costs.usd_per_hour is None else costs.usd_per_hour * HOURS_A_MONTH
     request = None if costs.per_million_requests is None else costs.per_million_requests / 1e6
-    others: tuple[tuple[str, str, str, Estimate], ...] = (
-        ("requests_per_s", "capacity", "/s", held),
-        ("output_tokens_per_s", "output tokens", "tokens/s", _exact(measures.output_tokens_rate)),
-        ("memory_bytes", "memory", "bytes", _exact(None)),
-        ("usd_per_month", "cost a month", "USD", _exact(monthly)),
+    output, tokens = _exact(measures.output_tokens_rate), _exact(costs.per_million_tokens)
+    others = (
+        ("requests_per_s", "capacity", "/s", said.requests_per_s, held),
+        ("output_tokens_per_s", "output tokens", "tokens/s", said.output_tokens_per_s, output),
+        ("memory_bytes", "memory", "bytes", said.memory_bytes, _exact(None)),
+        ("usd_per_month", "cost a month", "USD", said.usd_per_month, _exact(monthly)),
         (
             "usd_per_million_tokens",
             "cost a million tokens",
             "USD",
-            _exact(costs.per_million_tokens),
+            said.usd_per_million_tokens,
+            tokens,
         ),
-        ("usd_per_request", "cost a request", "USD", _exact(request)),
+        ("usd_per_request", "cost a request", "USD", said.usd_per_request, _exact(request)),
     )
-    for field, name, unit, estimate in others:
-        value = getattr(said, field)
+    for field, name, unit, value, estimate in others:
         if value is not None:
-            yield _row(name, unit, float(value), estimate, stated.get(field))
+            yield _row(name, unit, value, estimate, stated.get(field))
 
 
 def _exact(value: float | None) -> Estimate:

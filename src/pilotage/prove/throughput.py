@@ -65,16 +65,14 @@ class Throughput:
 def window(trial: Trial) -> Window:
     """The part of the run to which rates refer.
 
-    It is the measured part: from the warm-up's end until requests were no longer due. It reaches
-    to the last whole answer where that says nothing: in a closed loop over a number of requests
-    (whose last one is begun long before the end), and when no answer became whole in it.
+    It is the measured part: from the warm-up's end until requests were no longer due. Only when no
+    answer became whole in it does it reach to the last one, as otherwise it would say nothing.
     """
     part = Window(trial.warm_up_s, max(trial.warm_up_s, trial.due_s))
     ends = [record.end_s for record in trial.records if record.complete]
-    counted_loop = not trial.open_loop and trial.planned is not None
-    if counted_loop or not any(part.start <= end <= part.end for end in ends):
-        return Window(part.start, max(part.end, *ends) if ends else part.end)
-    return part
+    if not ends or any(part.start <= end <= part.end for end in ends):
+        return part
+    return Window(part.start, max(part.end, *ends))
 
 
 def throughput(trial: Trial, part: Window, counts: Counts | None) -> Throughput:
