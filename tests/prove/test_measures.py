@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from trials import FAILED, of_latencies, record, streamed, trial
 
 from pilotage.errors import UsageError
-from pilotage.prove.measures import measures, warm_up
+from pilotage.prove.measures import failures, measures, warm_up
+from pilotage.prove.record import Record
 from pilotage.prove.result import Measures
 
 LATENCIES = st.lists(st.floats(0.001, 30) | st.just(FAILED), min_size=1, max_size=60)
@@ -128,7 +129,9 @@ def test_failures_by_kind() -> None:
     records = [record(0)]
     records += [record(i, outcome="rejected", status=429, error="full") for i in range(1, 4)]
     records += [record(4, outcome="timeout", status=None, error="no answer in 5 s")]
-    records += [record(5 + i, outcome="refused", status=400, error=f"bad {i}") for i in range(60)]
+    records += [
+        record(5 + i, outcome="refused", status=400, error="bad" + "x" * i) for i in range(60)
+    ]
     found = measures(trial(records), slo={})
     assert found.outcomes == {"refused": 60, "rejected": 3, "complete": 1, "timeout": 1}
     assert len(found.failures) == 50
@@ -237,3 +240,14 @@ def test_measures_survive_json(latencies: list[float]) -> None:
         shares, values = zip(*found.e2e.curve, strict=True)
         assert list(values) == sorted(values)
         assert 0 < shares[0] <= shares[-1] <= 1
+
+
+def test_failures_that_differ_in_numbers_only_are_one_kind() -> None:
+    said = [f"429: the first token would come after {n}.5 s, request req-{n:x}a7" for n in range(9)]
+    records = [
+        Record(n, n, n, n, None, None, n + 0.1, "rejected", 429, error)
+        for n, error in enumerate([*said, "429: no such luck"])
+    ]
+    first, second = failures(records)
+    assert (first.count, first.message, first.first_index) == (9, said[0], 0)
+    assert second.message == "429: no such luck"

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pilotage.prove.experiment import Watcher
-from pilotage.units import format_duration, format_rate
+from pilotage.units import format_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,14 +105,13 @@ class LiveScreen:
         if not step.valid:
             mark, style = "? client too slow", "yellow"
         parts = [
-            f"{format_rate(step.rate, digits=4):>12}",
-            Text(f"{mark:<10}", style=style),
-            f"TTFT p99 {_time(ttft):>8}",
-            f"e2e p99 {_time(p99):>8}",
+            f"{step.rate:>9.4g}/s",
+            Text(f"{mark:<9}", style=style),
+            f"TTFT p99 {_time(ttft):>7}  e2e p99 {_time(p99):>7}",
             f"good {step.measures.good_share or 0:>6.1%}",
             step.stopped_early or "",
         ]
-        self.console.print(*parts)
+        self.console.print(*parts, soft_wrap=True)
         self._run = None
 
     def report(self, report: Report, files: dict[str, Path]) -> None:

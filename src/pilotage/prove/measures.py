@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +19,8 @@ from pilotage.prove.token_counts import Counts, tokens
 from pilotage.prove.trial import Trial
 
 _MOST_FAILURES: Final = 50
+_VARYING: Final = re.compile(r"\b[0-9a-f]*[0-9][0-9a-f.,:-]*", re.IGNORECASE)
+"""Numbers, times, request ids: what differs between two messages that say the same."""
 
 
 def measures(
@@ -80,22 +83,25 @@ def measures(
 
 
 def failures(records: Sequence[Record]) -> tuple[Failure, ...]:
-    """The ways in which ``records`` failed, the most frequent first, at most 50."""
+    """The ways in which ``records`` failed, the most frequent first, at most 50.
+
+    Messages that differ in numbers or identifiers only are one way; the first one is shown.
+    """
     groups: dict[tuple[str, int | None, str], list[Record]] = {}
     for record in records:
         if not record.complete:
-            kind = (record.outcome, record.status, record.error or "")
+            kind = (record.outcome, record.status, _VARYING.sub("#", record.error or ""))
             groups.setdefault(kind, []).append(record)
     found = [
         Failure(
             outcome=outcome,
             status=status,
-            message=message,
+            message=group[0].error or "",
             count=len(group),
             first_index=group[0].index,
             first_s=group[0].scheduled_s,
         )
-        for (outcome, status, message), group in groups.items()
+        for (outcome, status, _), group in groups.items()
     ]
     return tuple(sorted(found, key=lambda each: -each.count)[:_MOST_FAILURES])
 

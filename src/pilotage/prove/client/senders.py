@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -121,8 +123,10 @@ class Senders:
     async def _end(self) -> None:
         for process in self._processes:
             if process.returncode is None:
+                # Not `process.kill()`: that would reap a process that has just ended, behind the
+                # back of asyncio, which complains.
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                    os.kill(process.pid, signal.SIGKILL)
         for process in self._processes:
             await process.wait()
 
