@@ -21,6 +21,9 @@ empty-models       lists none
 two-tokens         counts every word as two tokens
 limit-N            413 for bodies over N bytes
 reset-N            resets the connection for bodies over N bytes
+says-too-large-N   400 for bodies over N bytes, with a message that says so
+breaks-at-N        500 for bodies over N bytes
+dies-at-N          resets the connection for bodies over N bytes and for all that follows
 garbage            bytes that are not HTTP
 close              closes the connection without a word
 html               200 and a web page
@@ -87,6 +90,7 @@ class OddServers:
     count_tokens: Callable[[str], int] = count_words
     seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=1000))  # the last ones
     asked: Counter[str] = field(default_factory=Counter)  # requests by behaviour
+    dead: set[str] = field(default_factory=set)  # behaviours that have died
 
     def url(self, behaviour: str, value: object = None, *, all: bool = False) -> str:  # noqa: A002
         """The base address of a behaviour."""
@@ -151,6 +155,9 @@ async def _serve(
     server.port = listening.sockets[0].getsockname()[1]
     ready()
     await stop.wait()
+    # asyncio drops a connection that it accepts in the very step in which it stops listening, and
+    # a task that is cancelled before it has begun cleans nothing up.
+    await asyncio.sleep(0.01)
     listening.close()
     for task in conversations:
         task.cancel()
@@ -162,7 +169,11 @@ async def _converse(
     server: OddServers, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     while not writer.is_closing():
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        start = await reader.readexactly(1)
+        if not start.isalpha():  # as TLS begins
+            await _json(writer, 400, _error("This is not HTTP."), close=True)
+            return
+        head = (start + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip("\r\n").split("\r\n")
         method, path, _ = first.split(" ")
         headers = {
@@ -173,14 +184,19 @@ async def _converse(
         name, _, route = path.lstrip("/").partition("/")
         everywhere, name = name.endswith(".all"), name.removesuffix(".all")
         listing = method == "GET"
-        server.asked[name] += 1
+        server.asked[name] += not listing or everywhere
         turn = server.asked[name]
-        kind, _, value = name.partition("-") if re.search(r"-[\d.]+$", name) else (name, "", "")
-        if kind in {"limit", "reset"} and length > int(value):
-            if kind == "limit":
-                await _json(writer, 413, _error("The body is too large."), close=True)
+        kind, _, value = name.rpartition("-") if re.search(r"-[\d.]+$", name) else (name, "", "")
+        if kind in _SIZED and length > int(value):
+            if status := _SIZED[kind]:
+                message = "It broke." if status == 500 else "The body is too large."
+                await _json(writer, status, _error(message), close=True)
                 writer.write_eof()
                 await _drain_input(reader)
+            server.dead |= {name} if kind == "dies-at" else set()
+            _abort(writer)
+            return
+        if name in server.dead:
             _abort(writer)
             return
         body = await reader.readexactly(length)
@@ -495,9 +511,10 @@ async def _two_tokens(request: _Request) -> None:
     await _ok(request, weight=2)
 
 
+_SIZED = {"limit": 413, "says-too-large": 400, "breaks-at": 500, "reset": 0, "dies-at": 0}
 _LISTS = {"no-models", "many-models", "empty-models"}
 _BEHAVIOURS = {
-    "ok": _ok, "limit": _ok, "reset": _ok, "slow": _slow, "no-usage": _no_usage,
+    "ok": _ok, **dict.fromkeys(_SIZED, _ok), "slow": _slow, "no-usage": _no_usage,
     "no-eos": _no_eos, "no-stream-options": _no_stream_options, "strict": _strict,
     "no-stream": _no_stream, "no-models": _no_models, "many-models": _many_models,
     "empty-models": _empty_models, "two-tokens": _two_tokens, "garbage": _garbage,

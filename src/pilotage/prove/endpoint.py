@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -22,6 +23,7 @@ _ROUTES: Final[dict[Api, str]] = {
     "infer": "/infer",
 }
 _USERINFO = re.compile(r"^([^/?#]*//)?[^/?#]*@")
+_LABEL = re.compile(rb"[a-z0-9_-]{1,63}", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -174,8 +176,11 @@ def _parsed(url: str) -> httpx.URL:
         parsed = httpx.URL(text if "://" in text else f"http://{text}")
         host = parsed.raw_host
     except (httpx.InvalidURL, UnicodeError):  # the latter for names that IDNA does not allow
-        host = b""
-    if not host or parsed.scheme not in _PORTS or " " in text or parsed.port == 0:
+        host, parsed = b"", httpx.URL("")
+    ports = range(1, 65536)
+    if not (
+        _is_host(host) and parsed.scheme in _PORTS and (parsed.port is None or parsed.port in ports)
+    ):
         raise UsageError(
             "this is no server's address",
             where=_shown(text) or '""',
@@ -194,6 +199,15 @@ def _parsed(url: str) -> httpx.URL:
             hint="Give the address of the server alone; a key goes into an environment variable.",
         )
     return parsed
+
+
+def _is_host(host: bytes) -> bool:
+    """Whether ``host`` can be connected to: a name, or an IPv4 or IPv6 address."""
+    if b":" in host:
+        with contextlib.suppress(ValueError):
+            return bool(ipaddress.IPv6Address(host.decode("ascii")))
+    labels = host.removesuffix(b".").split(b".")
+    return len(host) < 254 and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def _split(path: str, api: Api | None, url: str) -> tuple[str, Api]:

@@ -156,9 +156,8 @@ class Session:
 
     async def _connect(self, url: str) -> Connection:
         host, port = self._endpoint.host, self._endpoint.port
-        limit_s = min(_CONNECT_S, self.left_s)
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(min(_CONNECT_S, self.left_s)):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     _BoundedConnection,
                     host,
@@ -168,7 +167,8 @@ class Session:
                 )
                 return connection
         except OSError as error:  # a timeout and a failed certificate are among them
-            message, hint = _why_not_connected(error, limit_s)
+            limit_s = min(_CONNECT_S, self._timeout_s)
+            message, hint = _why_not_connected(error, limit_s, tls=self._endpoint.tls)
             raise NoReplyError("unreachable", message, where=url, hint=hint) from None
 
 
@@ -270,11 +270,12 @@ class _BoundedConnection(Connection):
         self.abort()
 
 
-def _why_not_connected(error: OSError, limit_s: float) -> tuple[str, str]:
+def _why_not_connected(error: OSError, limit_s: float, *, tls: bool) -> tuple[str, str]:
     """What a failed attempt to connect means, and what to do."""
     if isinstance(error, TimeoutError):
-        hint = "Is the address right, and does a firewall stand between?"
-        return f"no connection within {limit_s:g} s", hint
+        other = ", is it http:// rather than https://," if tls else ""
+        hint = f"Is the address right{other} or does a firewall stand between?"
+        return f"no connection within {limit_s:.3g} s", hint
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "Name the authority that signed it in the environment variable SSL_CERT_FILE."
         return f"the server's certificate is not trusted ({error.verify_message})", hint

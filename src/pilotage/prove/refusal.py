@@ -15,7 +15,7 @@ _CHECK_LOG = "See the server's log."
 class RefusedError(TargetError):
     """The server answered with another status than 200; ``status`` says which."""
 
-    def __init__(self, status: int, message: str, *, where: str, hint: str | None) -> None:
+    def __init__(self, status: int, message: str, *, where: str, hint: str) -> None:
         super().__init__(message, where=where, hint=hint)
         self.status = status
 
@@ -44,7 +44,8 @@ def refused(reply: Reply, endpoint: Endpoint) -> RefusedError:
     elif status >= 500:
         message, hint = f"the server failed ({said(reply)})", _CHECK_LOG
     else:
-        message, hint = f"the server refused a small request ({said(reply)})", None
+        message = f"the server refused a small request ({said(reply)})"
+        hint = "Does this model take requests of this API?"
     return RefusedError(status, message, where=reply.url, hint=hint)
 
 
