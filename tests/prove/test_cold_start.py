@@ -66,8 +66,8 @@ def test_a_command_that_ends():
 def test_a_server_that_never_gets_ready(behaviour):
     port = dead_port()
     with (
-        pytest.raises(TargetError, match=r"did not answer within 1 s") as caught,
-        measure_cold_start(command(port), at(port, behaviour), timeout_s=1.0, grace_s=5),
+        pytest.raises(TargetError, match=r"did not answer within 2 s") as caught,
+        measure_cold_start(command(port), at(port, behaviour), timeout_s=2.0, grace_s=5),
     ):
         pass
     assert "starting up" in str(caught.value)

@@ -6,23 +6,21 @@ counts tokens in another way are wrong without looking so. A few small requests 
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from pilotage.errors import TargetError
 from pilotage.prove.client.answer import printable
 from pilotage.prove.endpoint import Endpoint
 from pilotage.prove.exchange import Reply, Session
 from pilotage.prove.payload import Payload
-from pilotage.prove.refusal import RefusedError, not_an_answer, not_the_api, refused, said
+from pilotage.prove.refusal import RefusedError, not_an_answer, refused, said
+from pilotage.prove.served_models import ListedModel, chosen_model, listed_models
 from pilotage.prove.small_request import Dialect, small_request
 from pilotage.tokens import Tokenizer
 
 _BUSY: Final = {429, 503}
-_SHOWN_MODELS: Final = 20
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -100,15 +98,6 @@ async def preflight(
     return await _Inquiry(session, endpoint, stream, wait_s, progress).result(tokenizer)
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A model as the server lists it."""
-
-    name: str
-    owner: str | None
-    max_model_len: int | None
-
-
 class _Inquiry:
     """The questions to one endpoint, and what was learnt so far."""
 
@@ -149,7 +138,7 @@ class _Inquiry:
             found = await self._compare(found, reply, tokenizer)
         return replace(found, waited_s=self._session.paused_s, notes=tuple(self._notes))
 
-    async def _choose_model(self) -> _Listed | None:
+    async def _choose_model(self) -> ListedModel | None:
         wanted, where = self._endpoint.model, self._endpoint.models_url
         reply = await self._patiently(self._session.models)
         if reply.status != 200:
@@ -165,27 +154,7 @@ class _Inquiry:
                 )
             self._notes.append(f"the server does not list its models ({said(reply)})")
             return None
-        models = _models(reply)
-        if wanted is not None:
-            for model in models:
-                if model.name == wanted:
-                    return model
-            raise TargetError(
-                f"the server has no model {printable(wanted)!r}",
-                where=where,
-                hint=_advice(wanted, [model.name for model in models]),
-            )
-        if len(models) == 1:
-            return models[0]
-        if not models:
-            raise TargetError(
-                "the server lists no model", where=where, hint="Is one loaded? Or name it."
-            )
-        raise TargetError(
-            f"the server has {len(models)} models",
-            where=where,
-            hint=f"Name the one to test: {_shown([model.name for model in models])}.",
-        )
+        return chosen_model(listed_models(reply), wanted, where=where)
 
     async def _agree(self) -> Reply:
         """The answer to a first request, with as many of the fields as the server takes."""
@@ -285,43 +254,7 @@ class _Inquiry:
         return RefusedError(reply.status, error.message, where=reply.url, hint=f"{hint}.")
 
 
-def _models(reply: Reply) -> list[_Listed]:
-    try:
-        models = [
-            _Listed(
-                name=str(model["id"]),
-                owner=_owner(model.get("owned_by")),
-                max_model_len=_length(model.get("max_model_len")),
-            )
-            for model in json.loads(reply.body)["data"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        why = "it sent a web page" if reply.is_web_page else "this is no list of models"
-        raise not_the_api(reply, why) from None
-    return models
-
-
-def _owner(value: Any) -> str | None:
-    return printable(value)[:60] or None if isinstance(value, str) else None
-
-
-def _length(value: Any) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
-
-
-def _name(reply: Reply, model: _Listed | None) -> str | None:
+def _name(reply: Reply, model: ListedModel | None) -> str | None:
     """What the server calls itself: who owns the model (``vllm``), and its ``Server`` header."""
     names = [model.owner if model else None, printable(reply.headers.get("server", ""))[:60]]
     return ", ".join(dict.fromkeys(name for name in names if name)) or None
-
-
-def _advice(wanted: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
-    meant = f"Did you mean {printable(near[0])!r}? " if near else ""
-    return f"{meant}It has {_shown(names)}."
-
-
-def _shown(names: list[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:_SHOWN_MODELS])
-    more = len(names) - _SHOWN_MODELS
-    return f"{shown} and {more} more" if more > 0 else shown or "none"
