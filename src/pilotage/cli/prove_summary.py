@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from pilotage.prove.report import figures
 from pilotage.prove.report import Cell, Table, cautions, headline, sections
 from pilotage.prove.result import Report
 
@@ -23,9 +24,40 @@ def summary(report: Report) -> RenderableType:
         Text(head.sentence),
     ]
     parts.extend(Text(f"  {text}", style=_STYLES[tone]) for tone, text in cautions(report))
-    shown = [table for table in sections(report) if table.name not in _LEFT_OUT]
-    parts.extend(drawn(table) for table in shown)
+    for table in sections(report):
+        if table.name == "latency":
+            parts.append(_latencies(report))
+        elif table.name not in _LEFT_OUT:
+            parts.append(drawn(table))
     return Group(*parts)
+
+
+def _latencies(report: Report) -> RenderableType:
+    """The latencies on as few columns as a terminal has."""
+    level = figures.share(report.verdict.confidence).replace(".0", "")
+    rich = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 2))
+    for name in ("", "p50", "p90", "p99", f"{level} interval", "max"):
+        rich.add_column(name, justify="right" if name else "left", no_wrap=True)
+    measured = report.measures
+    for name, found in (
+        ("TTFT", measured.ttft),
+        ("TPOT", measured.tpot),
+        ("ITL", measured.itl),
+        ("end to end", measured.e2e),
+        ("queue", measured.queue),
+    ):
+        if found is not None:
+            rich.add_row(
+                name,
+                *(_value(estimate.value) for estimate in (found.p50, found.p90, found.p99)),
+                Text(figures.interval(found.p99.low, found.p99.high), style="dim"),
+                figures.seconds(found.max),
+            )
+    return Group(Text("\nLatency, from when a request was due", style="bold"), rich)
+
+
+def _value(seconds: float | None) -> str:
+    return "failed" if seconds is None else figures.seconds(seconds)
 
 
 def drawn(table: Table) -> RenderableType:
