@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from odd_servers import OddServers, odd_servers
 
 from pilotage.prove.report import read_report
 from pilotage.prove.result import Report
-from odd_servers import OddServers, odd_servers
 
 _QUICK = ("--rate", "50/s", "--duration", "1s", "--warm-up", "0.2s", "--tokenizer", "none")
 _SMALL = ("--prompt-tokens", "20", "--completion-tokens", "3", "--metrics", "none")

@@ -89,6 +89,7 @@ def test_completions_and_infer_streams() -> None:
         ),
         ((b"data: {oops}\n\n",), "garbage", "not JSON: {oops}"),
         ((b"data: \xff\xfe\n\n",), "garbage", "not JSON"),
+        ((b'data: {"error": ' + b"[" * 100_000 + b"\n\n",), "garbage", "not JSON"),
     ],
 )
 def test_a_stream_that_fails(pieces: tuple[bytes, ...], outcome: str, words: str) -> None:

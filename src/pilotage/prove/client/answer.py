@@ -55,6 +55,9 @@ class _Message(msgspec.Struct):
     text: str | None = None  # of /infer
 
 
+# A million opening brackets are an answer, too, that somebody may send.
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode = msgspec.json.Decoder(_Message).decode
 
 
@@ -178,7 +181,7 @@ class Answer:
             return
         try:
             message = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NOT_JSON:
             self._broken = ("garbage", f"an event of the stream is not JSON: {_shown(data)}")
             return
         if message.usage is not None:
@@ -231,7 +234,7 @@ class Answer:
         self._data = []
         try:
             message = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NOT_JSON:
             what = _shown(data) if data.strip() else "empty"
             return "garbage", f"the answer is no JSON object of this API: {what}"
         if message.error is not None:
@@ -251,7 +254,7 @@ class Answer:
         data = b"".join(self._data)
         try:
             said = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NOT_JSON:
             return f"{status}: {_shown(data)}" if data.strip() else str(status)
         if isinstance(said, dict):
             said = said.get("error") or said.get("detail") or said.get("message") or said
