@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from pilotage.errors import IntegrityError, SourceError, UsageError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA1 = re.compile(r"[0-9a-f]{40}")
 _MAX_PATH = 1024
 _MAX_NAME = 240
 
@@ -23,11 +24,14 @@ class FileEntry:
         path: Relative to the model's folder, with ``/`` between parts; see `checked_path`.
         size: Bytes; None while the source has not said.
         sha256: 64 lower-case hex digits; None while the source has not said.
+        git_sha1: The git blob id, 40 lower-case hex digits: all that a hub promises for files
+            outside LFS. None where the source does not say it.
     """
 
     path: str
     size: int | None = None
     sha256: str | None = None
+    git_sha1: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Manifest:
         file = self.files[0]
         if file.sha256 is not None and file.sha256 != sha256:
             raise mismatch(self.source, file.path, expected=sha256, found=file.sha256)
-        return Manifest(self.source, self.id, (FileEntry(file.path, file.size, sha256),))
+        return Manifest(self.source, self.id, (replace(file, sha256=sha256),))
 
     def check_arrived(self, arrived: Manifest) -> None:
         """Compare what arrived with what was promised, byte counts and digests.
@@ -82,6 +86,14 @@ class Manifest:
             got = found[path]
             if want.sha256 is not None and want.sha256 != got.sha256:
                 raise mismatch(self.source, path, expected=want.sha256, found=str(got.sha256))
+            if want.sha256 is None and want.git_sha1 not in {None, got.git_sha1}:
+                raise mismatch(
+                    self.source,
+                    path,
+                    expected=str(want.git_sha1),
+                    found=str(got.git_sha1),
+                    kind="git-sha1",
+                )
             if want.size is not None and want.size != got.size:
                 raise IntegrityError(
                     f"{path} has {got.size} bytes where {want.size} were promised",
@@ -94,7 +106,11 @@ class Manifest:
         return {
             "source": self.source,
             "id": self.id,
-            "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in self.files],
+            "files": [
+                {"path": f.path, "size": f.size, "sha256": f.sha256}
+                | ({"git_sha1": f.git_sha1} if f.git_sha1 is not None else {})
+                for f in self.files
+            ],
         }
 
     @staticmethod
@@ -106,25 +122,30 @@ class Manifest:
         """
         try:
             files = tuple(
-                FileEntry(checked_path(f["path"]), f["size"], f["sha256"]) for f in data["files"]
+                FileEntry(checked_path(f["path"]), f["size"], f["sha256"], f.get("git_sha1"))
+                for f in data["files"]
             )
             if not files:
                 raise ValueError("not a manifest: it lists no files")
             manifest = Manifest(str(data["source"]), str(data["id"]), files)
-        except (KeyError, TypeError, SourceError) as error:
+        except (AttributeError, KeyError, TypeError, SourceError) as error:
             raise ValueError(f"not a manifest: {error}") from error
         for file in files:
             if type(file.size) is not int or not _SHA256.fullmatch(str(file.sha256)):
                 raise ValueError("not a manifest: a file without size or sha256")
+            if file.git_sha1 is not None and not _SHA1.fullmatch(str(file.git_sha1)):
+                raise ValueError("not a manifest: a git-sha1 that is none")
         return manifest
 
 
-def mismatch(source: str, path: str, *, expected: str, found: str) -> IntegrityError:
+def mismatch(
+    source: str, path: str, *, expected: str, found: str, kind: str = "sha256"
+) -> IntegrityError:
     """The error for a file whose digest is not the one that was named."""
     return IntegrityError(
-        f"{path} is not the file that was named: expected sha256 {expected}, found {found}",
+        f"{path} is not the file that was named: expected {kind} {expected}, found {found}",
         where=source,
-        hint="Nothing was kept. Check the sha256, or fetch again if it is right",
+        hint=f"Nothing was kept. Check the {kind}, or fetch again if it is right",
     )
 
 
