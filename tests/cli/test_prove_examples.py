@@ -31,7 +31,7 @@ def odd() -> Iterator[OddServers]:
 
 
 @pytest.mark.parametrize(
-    ("file", "deployment"), _deployments(), ids=lambda each: getattr(each, "name", each)
+    ("file", "deployment"), list(_deployments()), ids=lambda each: getattr(each, "name", each)
 )
 def test_an_example_is_proven(
     odd: OddServers, tmp_path: Path, file: str, deployment: Deployment

@@ -122,7 +122,7 @@ def run_test(test: Test, screen: Screen, folder: Path) -> Report:
         report, findings = asyncio.run(_test(test, screen))
     except StoppedError:
         raise KeyboardInterrupt from None
-    files = write_all(report, findings.records, folder)
+    files = write_all(report, findings.records, folder, note=screen.waiting)
     screen.report(report, files)
     return report
 

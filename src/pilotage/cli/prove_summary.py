@@ -6,8 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from pilotage.prove.report import figures
-from pilotage.prove.report import Cell, Table, cautions, headline, sections
+from pilotage.prove.report import Cell, Table, cautions, figures, headline, sections
 from pilotage.prove.result import Report
 
 _STYLES = {"good": "green", "bad": "red", "unsure": "yellow", "": ""}
@@ -34,7 +33,7 @@ def summary(report: Report) -> RenderableType:
 
 def _latencies(report: Report) -> RenderableType:
     """The latencies on as few columns as a terminal has."""
-    level = figures.share(report.verdict.confidence).replace(".0", "")
+    level = figures.confidence(report.verdict.confidence)
     rich = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 2))
     for name in ("", "p50", "p90", "p99", f"{level} interval", "max"):
         rich.add_column(name, justify="right" if name else "left", no_wrap=True)
