@@ -69,6 +69,7 @@ class PromptFile:
         self._format = request_format
         self._tokenizer = tokenizer
         self._overhead = overhead_tokens
+        self._template = template_tokens(tokenizer, request_format.api)
         self._limit = completion_tokens
         self._shuffle = shuffle
         self._offsets = array("q")
@@ -181,9 +182,7 @@ class PromptFile:
             counted = count_messages(self._tokenizer, [{"role": "user", "content": prompt}])
             if counted is not None:
                 return counted
-        overhead = self._overhead
-        if overhead is None:
-            overhead = template_tokens(self._tokenizer, self._format.api)
+        overhead = self._template if self._overhead is None else self._overhead
         return count_text(self._tokenizer, prompt, overhead)
 
 
