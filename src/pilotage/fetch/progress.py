@@ -10,6 +10,7 @@ from enum import StrEnum
 class Phase(StrEnum):
     """What is being done."""
 
+    WAIT = "wait"
     DOWNLOAD = "download"
     UNPACK = "unpack"
     VERIFY = "verify"
@@ -20,10 +21,11 @@ class Progress:
     """How far one phase is.
 
     Attributes:
-        phase: The phase; phases follow one another and none comes twice for one file.
-        file: The name of the file concerned.
-        done: Bytes so far.
-        total: Bytes in all; None while unknown.
+        phase: The phase. In `Phase.WAIT` another process fetches the model; no bytes are counted.
+        file: The name of the file concerned; of the one last heard of, when several files arrive
+            at once. In `Phase.WAIT`, who is waited for.
+        done: Bytes so far; of all files together, when several arrive at once.
+        total: Bytes in all, in the same sense; None while unknown.
     """
 
     phase: Phase
@@ -33,7 +35,7 @@ class Progress:
 
 
 ProgressListener = Callable[[Progress], None]
-"""Called often, from the fetching thread; an exception it raises ends the fetch cleanly."""
+"""Called often, from one thread at a time; an exception it raises ends the fetch cleanly."""
 
 
 def unheard(progress: Progress) -> None:

@@ -1,0 +1,315 @@
+"""Private folders in which revisions are made, which survive their process and can be taken over.
+
+The folder's name says whose it is: ``NAME~OWNER~RANDOM``. Giving it to another process is one
+rename to a name with another owner: of several that want it, one gets it, and the others find
+nothing under the old name.
+
+A folder may be taken over when its owner is proven to be dead on this machine, or has let go of it
+(``free``). An owner on another machine or in another container that shows no sign of life may only
+be frozen, and would write on, wherever its open files have been moved to, when it wakes. So its
+folder is left alone and what it has is copied: first the journal, then the files, so that whatever
+the journal vouches for is in the copy. Everything is verified afterwards in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pilotage.errors import ResourceError
+from pilotage.fetch.store.blobs import unprotect
+from pilotage.fetch.store.copying import allocated, copy
+from pilotage.fetch.store.heartbeat import beating, filesystem_now
+from pilotage.fetch.store.owner import Owner
+from pilotage.fetch.store.ready import FILES, READY
+
+STALE_AFTER: Final = 24 * 3600.0
+"""Seconds without a write after which an abandoned staging folder is removed."""
+
+SILENT_AFTER: Final = 300.0
+"""Seconds without a heartbeat after which a folder of another machine may be copied from."""
+
+_MARK: Final = "~"
+_FREE: Final = "free"
+_HEARTBEAT: Final = "heartbeat"
+_TRASH: Final = "trash"
+_INCOMING: Final = "incoming"
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """A private folder in which one process makes one revision.
+
+    Attributes:
+        root: The whole folder.
+        files: Where the model's files are written.
+        scratch: Room for a source's temporary files and its journal, on the same disk; never
+            published.
+        resumed: Whether `files` and `scratch` hold what an earlier attempt left.
+    """
+
+    root: Path
+    files: Path
+    scratch: Path
+    resumed: bool
+
+    @staticmethod
+    def at(root: Path, *, resumed: bool) -> Staging:
+        """The staging folder at `root`."""
+        return Staging(root, root / "revision" / FILES, root / "scratch", resumed)
+
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether there is anything in it to go on with."""
+        return any(True for _ in _files_below(self.files))
+
+    @property
+    def written(self) -> int:
+        """The bytes that the files take on the disk by now.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        return sum(allocated(path) for path in _files_below(self.files))
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A staging folder that somebody made.
+
+    Attributes:
+        path: The folder.
+        name: The revision that is made in it.
+        owner: Whose it is; None when it was let go of, or its name says nothing.
+        is_free: Whether it was let go of.
+    """
+
+    path: Path
+    name: str
+    owner: Owner | None
+    is_free: bool
+
+    @staticmethod
+    def at(path: Path) -> Leftover:
+        """Read a folder's name."""
+        name, _, rest = path.name.partition(_MARK)
+        whose = rest.partition(_MARK)[0]
+        return Leftover(path, name, Owner.parse(whose), whose == _FREE)
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether nobody can write to it any more."""
+        return self.is_free or (self.owner is not None and self.owner.is_dead)
+
+    @property
+    def may_be_copied(self) -> bool:
+        """Whether its owner is elsewhere, so that only its heartbeat tells of it."""
+        return self.owner is not None and not self.owner.is_here
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether its owner is known to live."""
+        return self.owner is not None and self.owner.is_here and not self.owner.is_dead
+
+    @property
+    def last_write(self) -> float:
+        """When something in it was last written; now when it vanishes under us."""
+        try:
+            newest = self.path.stat().st_mtime
+            for base, _, names in os.walk(self.path):
+                times = [Path(base, name).lstat().st_mtime for name in (".", *names)]
+                newest = max(newest, *times)
+        except OSError:
+            return time.time()
+        return newest
+
+
+class StagingArea:
+    """All staging folders of a cache.
+
+    Args:
+        folder: ``staging`` of a cache folder.
+        beat_s: Seconds between two heartbeats.
+    """
+
+    def __init__(self, folder: Path, *, beat_s: float) -> None:
+        self.folder = folder
+        self._beat_s = beat_s
+
+    @contextmanager
+    def open(self, name: str, *, resume: bool) -> Iterator[Staging]:
+        """A folder of this process's own, with a heartbeat while the block runs.
+
+        It stays where it is afterwards; see `release` and `remove`.
+
+        Args:
+            name: The revision's folder name.
+            resume: Go on with what an earlier process left.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        root = (self._taken(name) if resume else None) or self._fresh(name)
+        resumed = (root / _HEARTBEAT).exists()
+        with (root / _HEARTBEAT).open("ab") as heart, beating(heart.fileno(), self._beat_s):
+            os.utime(heart.fileno())
+            staging = Staging.at(root, resumed=resumed)
+            staging.files.mkdir(parents=True, exist_ok=True)
+            staging.scratch.mkdir(exist_ok=True)
+            if resumed:
+                _loosen(staging)
+            elif resume:
+                resumed = self._copied(name, staging)
+            yield Staging.at(root, resumed=resumed)
+
+    def release(self, staging: Staging) -> None:
+        """Let go of a folder, so that whoever comes next goes on with it."""
+        with suppress(OSError):
+            name = Leftover.at(staging.root).name
+            staging.root.rename(self._named(name, _FREE))
+
+    def remove(self, folder: Path) -> None:
+        """Delete a folder; nobody can take it over meanwhile."""
+        trash = self.doomed()
+        try:
+            folder.rename(trash)
+        except OSError:
+            trash = folder
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def doomed(self) -> Path:
+        """A path in `folder` for what is about to be deleted.
+
+        Raises:
+            OSError: The cache cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self._named(_TRASH, str(Owner.me()))
+
+    def leftovers(self) -> list[Leftover]:
+        """All folders, this process's own included.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        try:
+            folders = sorted(path for path in self.folder.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
+        return [Leftover.at(path) for path in folders]
+
+    def remove_stale(self, *, useless: str | None = None) -> None:
+        """Remove abandoned folders after a day without a write, and rubbish at once.
+
+        Args:
+            useless: The name of a revision whose abandoned folders help nobody.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        for leftover in self.leftovers():
+            if leftover.is_in_use:
+                continue
+            rubbish = leftover.may_be_taken and leftover.name in {_TRASH, useless}
+            if rubbish or time.time() - leftover.last_write > STALE_AFTER:
+                self.remove(leftover.path)
+
+    def _named(self, name: str, whose: str) -> Path:
+        return self.folder / _MARK.join((name, whose, secrets.token_hex(4)))
+
+    def _fresh(self, name: str) -> Path:
+        root = self._named(name, str(Owner.me()))
+        root.mkdir(mode=0o700)
+        return root
+
+    def _taken(self, name: str) -> Path | None:
+        """The fullest folder that a dead process left, now ours; None when there is none."""
+        left = [one for one in self.leftovers() if one.name == name and one.may_be_taken]
+        for leftover in sorted(left, key=_fullness, reverse=True):
+            root = self._named(name, str(Owner.me()))
+            with suppress(OSError):  # somebody was faster, or it is another user's
+                leftover.path.rename(root)
+                if os.access(root, os.R_OK | os.W_OK | os.X_OK):
+                    return root
+        return None
+
+    def _copied(self, name: str, staging: Staging) -> bool:
+        """Copy what the fullest silent folder of another machine has."""
+        now = filesystem_now(staging.scratch)
+        silent = [
+            one
+            for one in self.leftovers()
+            if one.name == name
+            and one.may_be_copied
+            and now - _heard(one.path) > SILENT_AFTER
+            and _fullness(one)
+        ]
+        for leftover in sorted(silent, key=_fullness, reverse=True):
+            theirs = Staging.at(leftover.path, resumed=True)
+            incoming = staging.root / _INCOMING
+            try:
+                # The journal first: what it vouches for was written before it.
+                _copy_tree(theirs.scratch, incoming / "scratch")
+                _copy_tree(theirs.files, incoming / FILES)
+            except (OSError, ResourceError):  # removed meanwhile, or no room: then afresh
+                shutil.rmtree(incoming, ignore_errors=True)
+            else:
+                # The journal last: a kill in between must not leave it without its files.
+                (incoming / FILES).replace(staging.files)
+                (incoming / "scratch").replace(staging.scratch)
+                return True
+        return False
+
+
+def _loosen(staging: Staging) -> None:
+    """Make a predecessor's files safe to write into.
+
+    A file with a second name shares its bytes with a blob, perhaps one that has proved damaged;
+    a file that was about to be published is write-protected; and a marker vouches for a set of
+    files that is about to change.
+    """
+    (staging.files.parent / READY).unlink(missing_ok=True)
+    shutil.rmtree(staging.root / _INCOMING, ignore_errors=True)
+    for path in _files_below(staging.files):
+        if path.stat().st_nlink > 1:
+            path.unlink()
+        else:
+            unprotect(path)
+
+
+def _fullness(leftover: Leftover) -> int:
+    try:
+        return Staging.at(leftover.path, resumed=True).written
+    except OSError:
+        return 0
+
+
+def _heard(folder: Path) -> float:
+    try:
+        return (folder / _HEARTBEAT).stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in _files_below(source):
+        copied = target / path.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copy(path, copied)
+        unprotect(copied)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for base, _, names in os.walk(folder):
+        for name in names:
+            path = Path(base, name)
+            if path.is_file() and not path.is_symlink():
+                yield path

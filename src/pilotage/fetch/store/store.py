@@ -1,0 +1,398 @@
+"""The cache folder: whole, verified models, each fetched once.
+
+::
+
+    $PILOTAGE_HOME            or $XDG_CACHE_HOME/pilotage, or ~/.cache/pilotage
+      models/NAME-HASH/       one folder a model revision; it exists only when it is whole
+        READY                 the manifest, and what each file's stat was when it was verified
+        files/…               the model's files
+      blobs/sha256/ab/…       every file once: the files of revisions are links to these
+      staging/NAME-HASH~OWNER~RANDOM/   private to one process; a killed one leaves only this
+      leases/NAME-HASH        who fetches it now; saves bandwidth, nothing depends on it
+      pins/NAME-HASH          keep it; uses/NAME-HASH~OWNER~RANDOM: a process has it open
+      quarantine/…            what `verify` found damaged
+
+A revision is made in staging, verified, flushed to disk and then moved into ``models`` by one
+rename, so it is there whole or not at all. No lock is needed for that: processes that make the
+same revision at once each work in their own staging folder, the first rename wins, and the others
+use it. So the store is also right where locks silently do nothing (Lustre, some NFS).
+
+Opening a revision makes no network call and compares sizes and modification times only; bytes
+are hashed again when a time differs (a copied cache) or when asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pilotage.errors import IntegrityError, StoreError
+from pilotage.fetch.digest import sha256_of
+from pilotage.fetch.disk import disk_errors
+from pilotage.fetch.manifest import FileEntry, Manifest
+from pilotage.fetch.origin import ChangedError
+from pilotage.fetch.progress import ProgressListener, unheard
+from pilotage.fetch.store.blobs import Blobs
+from pilotage.fetch.store.copying import share
+from pilotage.fetch.store.lease import Timing, Turn, take_turn
+from pilotage.fetch.store.ready import FILES, READY, Ready, flush, write_ready
+from pilotage.fetch.store.staging import Staging, StagingArea
+from pilotage.fetch.store.uses import Pins
+
+_RENAMES: Final = 5
+
+
+def default_home() -> Path:
+    """The cache folder: ``PILOTAGE_HOME``, else ``pilotage`` in the user's cache folder."""
+    if chosen := os.environ.get("PILOTAGE_HOME"):
+        return Path(chosen).expanduser().absolute()
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache").absolute() / "pilotage"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A whole, verified model in the store.
+
+    Attributes:
+        files: The folder that holds the model's files.
+        manifest: Its files, each with size and sha256.
+    """
+
+    files: Path
+    manifest: Manifest
+
+
+class Store:
+    """Model revisions under one cache folder.
+
+    Args:
+        home: The cache folder; made when something is first written.
+        timing: How patient processes are with one another.
+    """
+
+    def __init__(self, home: Path, *, timing: Timing | None = None) -> None:
+        self.home = home
+        self.models = home / "models"
+        self.blobs = Blobs(home / "blobs")
+        self.pins = Pins(home)
+        self.timing = timing or Timing()
+        self.area = StagingArea(home / "staging", beat_s=self.timing.beat_s)
+
+    def folder(self, source: str) -> Path:
+        """Where the revision of a canonical source URI lies, or would lie."""
+        return self.models / folder_name(source)
+
+    def open(
+        self, source: str, *, verify: bool = False, progress: ProgressListener = unheard
+    ) -> Revision | None:
+        """The revision of a canonical source URI; None when it is absent or damaged.
+
+        Writes nothing, so a read-only cache serves.
+
+        Args:
+            source: The canonical source URI.
+            verify: Hash every file again, whatever its times say.
+            progress: Told about files that are hashed.
+
+        Raises:
+            StoreError: The cache folder is a file, or may not be read.
+        """
+        folder = self.folder(source)
+        with self._reading(folder):
+            ready = Ready.read(folder)
+            if ready is None or ready.manifest.source != source:
+                return None
+            files = folder / FILES
+            try:
+                for file in ready.manifest.files:
+                    if not ready.holds(file, files / file.path, verify=verify, progress=progress):
+                        return None
+            except FileNotFoundError:
+                return None
+            return Revision(files, ready.manifest)
+
+    def mark_used(self, source: str) -> None:
+        """Note that a revision was opened, for `Cache.prune`; a read-only cache notes nothing."""
+        with suppress(OSError):
+            os.utime(self.folder(source) / READY)
+
+    @contextmanager
+    def in_use(self, source: str) -> Iterator[None]:
+        """Keep a revision from being pruned while the block runs, or until this process dies.
+
+        Raises:
+            StoreError: It was pruned a moment ago.
+        """
+        folder = self.folder(source)
+        with self.pins.using(folder.name):
+            # `prune` moves the folder away and then looks for uses: one of the two sees the other.
+            if not (folder / READY).exists():
+                raise StoreError(
+                    "the model was removed from the cache a moment ago",
+                    where=str(folder),
+                    hint="Start again to fetch it",
+                )
+            yield
+
+    @contextmanager
+    def turn(self, source: str, *, progress: ProgressListener = unheard) -> Iterator[Turn]:
+        """Have only one process fetch a revision: wait while another does.
+
+        Look for the revision again inside the block.
+
+        Args:
+            source: The canonical source URI.
+            progress: Told whom it waits for.
+
+        Raises:
+            StoreError: The cache folder cannot be written.
+            ResourceError: The disk is full.
+        """
+        marker = self.folder(source) / READY
+        before = _identity(marker)
+        leases = self.home / "leases"
+        with disk_errors(self.home):
+            leases.mkdir(parents=True, exist_ok=True)
+            with take_turn(
+                leases / folder_name(source),
+                self.timing,
+                lambda: _identity(marker) not in (None, before),
+                progress,
+            ) as turn:
+                yield turn
+
+    def have(
+        self, manifest: Manifest, *, progress: ProgressListener = unheard
+    ) -> tuple[tuple[FileEntry, ...], tuple[FileEntry, ...]]:
+        """Which files of a new revision are in the cache already, as files of other revisions.
+
+        Only files whose sha256 the manifest names can be found; those found were hashed.
+
+        Args:
+            manifest: What a source promises.
+            progress: Told about files that are hashed.
+
+        Returns:
+            The present files, with their sizes, and the missing ones.
+
+        Raises:
+            StoreError: The cache cannot be read.
+        """
+        present, missing = [], []
+        with disk_errors(self.home):
+            known = self._published() if any(file.sha256 for file in manifest.files) else {}
+            for file in manifest.files:
+                if (path := self._find(file, known, progress)) is not None:
+                    present.append(replace(file, size=path.stat().st_size))
+                else:
+                    missing.append(file)
+        return tuple(present), tuple(missing)
+
+    @contextmanager
+    def stage(self, source: str, *, resume: bool = False) -> Iterator[Staging]:
+        """A private staging folder; gone afterwards, published or not, unless it can be resumed.
+
+        Folders that dead processes left behind long ago are removed first.
+
+        Args:
+            source: The canonical source URI.
+            resume: Go on with what an earlier attempt left in `Staging.files` and
+                `Staging.scratch`, and leave what is there to a later one when the block fails.
+                After an `IntegrityError` or a `ChangedError` nothing is left, as it is worthless.
+
+        Raises:
+            StoreError: The cache folder cannot be written.
+            ResourceError: The disk is full.
+        """
+        name = folder_name(source)
+        staging: Staging | None = None
+        keep = False
+        with disk_errors(self.home):
+            self.models.mkdir(parents=True, exist_ok=True)
+            self.area.folder.mkdir(parents=True, exist_ok=True)
+            self.area.remove_stale(useless=None if resume else name)
+            try:
+                with self.area.open(name, resume=resume) as staging:
+                    yield staging
+            except (IntegrityError, ChangedError):
+                raise
+            except BaseException:
+                keep = resume and staging is not None and staging.holds_bytes
+                raise
+            finally:
+                if staging is not None and keep:
+                    self.area.release(staging)
+                elif staging is not None:
+                    self.area.remove(staging.root)
+
+    def place(
+        self,
+        files: tuple[FileEntry, ...],
+        staging: Staging,
+        *,
+        progress: ProgressListener = unheard,
+    ) -> tuple[FileEntry, ...]:
+        """Have files that `have` found in the staging folder too.
+
+        Returns:
+            The files that have gone from the cache since; they must be fetched.
+
+        Raises:
+            ResourceError: They must be copied, as this disk knows no links, and do not fit.
+            OSError: The disk failed.
+        """
+        gone = []
+        known = self._published()
+        for file in files:
+            target = staging.files / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            for path in self._candidates(file, known):
+                with suppress(FileNotFoundError):
+                    share(path, target)
+                    break
+            else:
+                gone.append(file)
+        return tuple(gone)
+
+    def publish(self, staging: Staging, manifest: Manifest) -> Revision:
+        """Move a staged and verified revision to its place, whole, by one rename.
+
+        When another process was first, its revision is returned and this one is dropped.
+
+        Args:
+            staging: From `stage`, with every file of `manifest` written.
+            manifest: What arrived, with every size and sha256.
+
+        Raises:
+            StoreError: The cache folder cannot be written.
+            ResourceError: The disk is full.
+        """
+        source = manifest.source
+        staged = staging.files.parent
+        target = self.folder(source)
+        with disk_errors(self.home):
+            _sweep(staging.files, manifest)
+            for file in manifest.files:
+                path = staging.files / file.path
+                self.blobs.merge(path, str(file.sha256))
+                flush(path)
+            write_ready(staged, manifest)
+            for _ in range(_RENAMES):
+                try:
+                    staged.rename(target)
+                except OSError as error:
+                    if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+                        raise
+                    if winner := self.open(source, verify=True):
+                        return winner
+                    with suppress(FileNotFoundError):
+                        target.rename(staging.scratch / f"damaged-{time.monotonic_ns()}")
+                else:
+                    flush(self.models)
+                    self._add_blobs(target / FILES, manifest)
+                    return Revision(target / FILES, manifest)
+        raise StoreError("another process keeps replacing the model", where=str(target))
+
+    def revisions(self) -> Iterator[tuple[Path, Ready]]:
+        """The folders of all published revisions, with their markers.
+
+        Raises:
+            OSError: The cache cannot be read.
+        """
+        try:
+            folders = sorted(self.models.iterdir())
+        except FileNotFoundError:
+            return
+        for folder in folders:
+            with suppress(NotADirectoryError):
+                if (ready := Ready.read(folder)) is not None:
+                    yield folder, ready
+
+    def _add_blobs(self, files: Path, manifest: Manifest) -> None:
+        # Only now: were it earlier, a successor of a killed process would see a manifest with
+        # fewer missing files than the one its predecessor's journal is for.
+        with suppress(OSError):  # the revision is whole; the next one merely shares less
+            for file in manifest.files:
+                self.blobs.add(files / file.path, str(file.sha256))
+
+    def _find(
+        self, file: FileEntry, known: dict[str, list[Path]], progress: ProgressListener
+    ) -> Path | None:
+        """A verified file of the cache with the digest of `file`."""
+        if file.sha256 is None:
+            return None
+        if (blob := self.blobs.find(file, progress)) is not None:
+            return blob
+        for path in known.get(file.sha256, ()):
+            with suppress(FileNotFoundError):
+                if sha256_of(path, progress) == file.sha256 and file.size in (
+                    None,
+                    path.stat().st_size,
+                ):
+                    return path
+        return None
+
+    def _candidates(self, file: FileEntry, known: dict[str, list[Path]]) -> list[Path]:
+        digest = str(file.sha256)
+        return [self.blobs.path(digest), *known.get(digest, ())]
+
+    def _published(self) -> dict[str, list[Path]]:
+        """Where the files of all revisions lie, by sha256: also of caches without blobs."""
+        found: dict[str, list[Path]] = {}
+        for folder, ready in self.revisions():
+            for file in ready.manifest.files:
+                found.setdefault(str(file.sha256), []).append(folder / FILES / file.path)
+        return found
+
+    @contextmanager
+    def _reading(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
+        except NotADirectoryError as error:
+            raise StoreError(
+                "the cache folder's path leads through a file",
+                where=str(self.home),
+                hint="PILOTAGE_HOME must name a folder",
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"the cached model cannot be read: {error.strerror or error}",
+                where=str(folder),
+                hint="PILOTAGE_HOME must name a folder that you can read",
+            ) from error
+
+
+def folder_name(source: str) -> str:
+    """A folder name that a person recognises and that no two sources share."""
+    readable = re.sub(r"[^A-Za-z0-9._]+", "-", source.split("://", 1)[-1]).strip("-.")[:80]
+    return f"{readable}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+
+
+def _sweep(files: Path, manifest: Manifest) -> None:
+    """Remove what is no file of the revision, such as a part that an earlier attempt left."""
+    wanted = {file.path for file in manifest.files}
+    for base, folders, names in os.walk(files, topdown=False):
+        for name in names:
+            path = Path(base, name)
+            if path.relative_to(files).as_posix() not in wanted:
+                path.unlink()
+        for name in folders:
+            with suppress(OSError):  # it is not empty
+                Path(base, name).rmdir()
+
+
+def _identity(marker: Path) -> int | None:
+    try:
+        return marker.stat().st_ino
+    except OSError:
+        return None
