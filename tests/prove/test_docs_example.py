@@ -21,7 +21,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "prove.md").read_text()
 def test_the_worked_example(embedded_model: Path, tmp_path: Path) -> None:
     assert embedded_model.exists()
     (command,) = re.findall(r"^\$ pilotage (prove \S+ .*--out example)$", PAGE, re.MULTILINE)
-    with serving() as server:
+    with serving("--ttft-p99", "120s") as server:
         arguments = shlex.split(command.replace("http://127.0.0.1:8000", server.base))
         done = subprocess.run(
             [sys.executable, "-m", "pilotage.cli.main", *arguments],

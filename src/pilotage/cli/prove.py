@@ -227,7 +227,7 @@ def prove(
     from pilotage.cli.prove_screen import JsonScreen, LiveScreen  # noqa: PLC0415
     from pilotage.cli.prove_start import started  # noqa: PLC0415
     from pilotage.cli.prove_tokenizer import choose_tokenizer  # noqa: PLC0415
-    from pilotage.prove.endpoint import parse_endpoint  # noqa: PLC0415
+    from pilotage.prove.target.endpoint import parse_endpoint  # noqa: PLC0415
     from pilotage.spec.plan_file import read_plan  # noqa: PLC0415
 
     is_spec = target.endswith(_SPEC_SUFFIXES)

@@ -15,7 +15,7 @@ from pilotage.units import parse_count
 if TYPE_CHECKING:
     from pilotage.prove.payload import PayloadSource
     from pilotage.prove.payloads import ImageSource, RequestFormat, SharedPrefix
-    from pilotage.prove.preflight import Preflight
+    from pilotage.prove.target.preflight import Preflight
     from pilotage.tokens import Tokenizer
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")

@@ -19,16 +19,16 @@ from pilotage.cli.prove_load import LoadFlags, plan_load, plan_search
 from pilotage.cli.prove_payloads import PayloadFlags, plan_payloads
 from pilotage.cli.prove_screen import Screen
 from pilotage.cli.prove_tokenizer import NamedTokenizer
-from pilotage.prove.costs import costs
-from pilotage.prove.endpoint import Endpoint
+from pilotage.prove.analysis.costs import costs
+from pilotage.prove.analysis.prediction import compare
 from pilotage.prove.experiment import Experiment, Findings, StoppedError
 from pilotage.prove.payload import PayloadSource
-from pilotage.prove.prediction import compare
-from pilotage.prove.preflight import Preflight, preflight
-from pilotage.prove.probe import probe_max_payload
 from pilotage.prove.report import write_all
 from pilotage.prove.result import Client, Report, Target, Workload
 from pilotage.prove.run import Stop
+from pilotage.prove.target.endpoint import Endpoint
+from pilotage.prove.target.preflight import Preflight, preflight
+from pilotage.prove.target.probe import probe_max_payload
 from pilotage.spec import Deployment, WorkloadSpec
 from pilotage.spec.plan_file import PlanFile
 

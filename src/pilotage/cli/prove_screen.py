@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pilotage.prove.load import Load
-    from pilotage.prove.preflight import Preflight
     from pilotage.prove.result import Report, Step
     from pilotage.prove.run import Moment
+    from pilotage.prove.target.preflight import Preflight
 
 _RECENT_S = 10.0
 _SPARKS = " ▁▂▃▄▅▆▇█"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pilotage.errors import UsageError
-from pilotage.prove.cold_start import measure_cold_start
-from pilotage.prove.endpoint import Endpoint
+from pilotage.prove.target.cold_start import measure_cold_start
+from pilotage.prove.target.endpoint import Endpoint
 
 _LONGEST_S = 1800.0
 

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from pilotage.errors import UsageError
+from pilotage.prove.analysis.measures import measures, warm_up
+from pilotage.prove.analysis.promise import promises
+from pilotage.prove.analysis.series import series
+from pilotage.prove.analysis.statistics import share_interval
+from pilotage.prove.analysis.token_counts import Counts
+from pilotage.prove.analysis.validity import validity
+from pilotage.prove.analysis.verdict import verdict
 from pilotage.prove.client.spool import Spool
 from pilotage.prove.load import Load, PlannedLoad, Schedule
-from pilotage.prove.measures import measures, warm_up
 from pilotage.prove.payload import PayloadSource
-from pilotage.prove.preflight import Preflight
-from pilotage.prove.promise import promises
 from pilotage.prove.record import Record
 from pilotage.prove.result import (
     Capacity,
@@ -29,13 +33,9 @@ from pilotage.prove.result import (
 )
 from pilotage.prove.run import Moment, Stop, prepared, run
 from pilotage.prove.search import Bounds, find_capacity
-from pilotage.prove.series import series
-from pilotage.prove.server_metrics import ServerMetrics, metrics_url
-from pilotage.prove.statistics import share_interval
-from pilotage.prove.token_counts import Counts
+from pilotage.prove.server_side.watch import ServerMetrics, metrics_url
+from pilotage.prove.target.preflight import Preflight
 from pilotage.prove.trial import Trial
-from pilotage.prove.validity import validity
-from pilotage.prove.verdict import verdict
 from pilotage.tokens import Tokenizer
 
 REQUESTS_TO_JUDGE: Final = 400

@@ -15,10 +15,10 @@ import numpy as np
 from pilotage.prove.client.messages import Setup
 from pilotage.prove.client.senders import Senders, Standing
 from pilotage.prove.client.spool import Spool
-from pilotage.prove.endpoint import Endpoint
 from pilotage.prove.load import ClosedLoop, Load, Schedule
 from pilotage.prove.payload import PayloadSource
 from pilotage.prove.record import Record
+from pilotage.prove.target.endpoint import Endpoint
 from pilotage.prove.trial import Trial
 
 REQUESTS_PER_SENDER = 1000.0

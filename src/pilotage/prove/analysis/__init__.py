@@ -1,0 +1,1 @@
+"""From records to figures with their uncertainty, and to a verdict."""
