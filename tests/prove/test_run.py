@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from pilotage.errors import PilotageError, UsageError
-from pilotage.prove.endpoint import Endpoint, parse_endpoint
 from pilotage.prove.load import ClosedLoop, Load, Schedule
 from pilotage.prove.payload import Payload
 from pilotage.prove.run import Moment, Stop, prepared, run, senders_for
+from pilotage.prove.target.endpoint import Endpoint, parse_endpoint
 from pilotage.prove.trial import Trial
 
 pytestmark = pytest.mark.anyio

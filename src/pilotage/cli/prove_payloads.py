@@ -125,6 +125,7 @@ def _format(flags: PayloadFlags, flight: Preflight) -> RequestFormat:
         model=flight.endpoint.model or "",
         stream=flight.stream,
         ignore_eos=flight.dialect.ignore_eos and not flags.stop_early,
+        include_usage=flight.dialect.include_usage,
         extra=_extra(flags.extra),
         limit_field="max_completion_tokens" if field == "max_completion_tokens" else "max_tokens",
     )

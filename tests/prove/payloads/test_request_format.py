@@ -175,3 +175,10 @@ def test_what_does_not_go_together():
         RequestFormat("chat", "m", extra={"max_tokens": 3})
     with pytest.raises(UsageError, match="is not JSON"):
         RequestFormat("chat", "m", extra={"stop": object()})
+
+
+def test_a_server_that_refuses_stream_options_is_not_sent_them():
+    form = RequestFormat("chat", "m", include_usage=False)
+    assert "stream_options" not in json.loads(form.encode("Hi").body)
+    own = form.encode_body({"messages": [], "stream_options": {"x": 1}})
+    assert json.loads(own.body)["stream_options"] == {"x": 1}

@@ -48,6 +48,7 @@ class RequestFormat:
         ignore_eos: Ask the server to go on until the token limit, which makes the lengths of
             answers exact. vLLM, SGLang and our own server know the field; OpenAI's refuses it.
             Only sent with requests that have a limit: without one they would fill the context.
+        include_usage: Ask for token counts in streams; False for servers that refuse the field.
         extra: More fields of every request, such as ``temperature``. Nothing is sent that is not
             asked for here.
         limit_field: The field that carries the token limit. OpenAI's chat API has renamed it to
@@ -62,6 +63,7 @@ class RequestFormat:
     model: str
     stream: bool = True
     ignore_eos: bool = False
+    include_usage: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
@@ -143,9 +145,9 @@ class RequestFormat:
         limit = next((body[name] for name in _LIMITS if body.get(name) is not None), None)
         limit = limit if isinstance(limit, int) and not isinstance(limit, bool) else None
         fields = {"model": self.model, **self._shared(limit), **body}
-        if fields.get("stream") is True:
+        if fields.get("stream") is True and self.include_usage:
             fields["stream_options"] = {**(fields.get("stream_options") or {}), **_WITH_USAGE}
-        else:
+        elif fields.get("stream") is not True:
             fields.pop("stream_options", None)
         return Payload(
             body=msgspec.json.encode(fields),
@@ -175,7 +177,7 @@ class RequestFormat:
 
     def _shared(self, limit: int | None) -> dict[str, Any]:
         fields: dict[str, Any] = {"stream": self.stream}
-        if self.stream:
+        if self.stream and self.include_usage:
             fields["stream_options"] = _WITH_USAGE
         if self.ignore_eos and limit is not None:
             fields["ignore_eos"] = True
