@@ -89,7 +89,7 @@ def validity_table(report: Report) -> Table:
         facts.append(("Tokens noticed late by", lag))
     if validity.limit is not None:
         facts.append(("Invalid from", Cell(figures.seconds(validity.limit))))
-    busiest = f"busiest used {figures.share(validity.sender_cpu)} of a core"
+    busiest = f"the busiest used {figures.share(validity.sender_cpu)} of a core"
     facts.append(("Sender processes", Cell(figures.count(validity.senders), busiest)))
     return facts_table("validity", "The client", facts)
 

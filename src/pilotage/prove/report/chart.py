@@ -1,4 +1,4 @@
-"""A chart as data: what ``page.js`` draws.
+"""A chart as data: what ``chart.js`` draws.
 
 A **panel** has tabs, a tab has charts, a chart has series. A chart knows the units of its axes, not
 how numbers look: that is the page's.

@@ -37,7 +37,7 @@ def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
             note = (
                 f"With {figures.confidence(comparison.confidence)} confidence intervals. "
                 f'A ratio is to {comparison.sides[0].name}. "Differs": the intervals do not '
-                'overlap. "Cannot tell": they do, and the difference may be chance.'
+                'overlap; ✓ is better and ✗ worse. "Cannot tell": they do, and it may be chance.'
             )
         if rows:
             tables.append(Table(group, title, head, rows, note))
@@ -69,7 +69,7 @@ def _cell(line: Line, entry: Entry) -> Cell:
         return Cell("no answer" if no_answer else figures.NOTHING)
     text = figures.quantity(entry.value, line.unit)
     details = []
-    if entry.ratio is not None:
+    if entry.ratio is not None and entry.ratio != 1:
         details.append(figures.ratio(entry.ratio))
     tone: Tone = ""
     if entry.difference == "differs":

@@ -167,7 +167,10 @@ def summary_table(report: Report) -> Table:
                 f"{figures.rate(measures.offered_rate)} offered",
             ),
         ),
-        ("Answered whole", Cell(figures.rate(measures.completed_rate), figures.count(complete))),
+        (
+            "Answered whole",
+            Cell(figures.rate(measures.completed_rate), f"{figures.count(complete)} requests"),
+        ),
         ("Goodput", Cell(figures.rate(measures.goodput), good)),
         ("Failed", failed_cell(report)),
         ("Output tokens", Cell(figures.rate(measures.output_tokens_rate))),
@@ -192,7 +195,7 @@ def failed_cell(report: Report) -> Cell:
     share = failed_share(report)
     if share is None:
         return Cell(figures.NOTHING)
-    return Cell(figures.share(share), figures.count(failed) if failed else "")
+    return Cell(figures.share(share), f"{figures.count(failed)} requests" if failed else "")
 
 
 def failures_table(report: Report) -> Table:

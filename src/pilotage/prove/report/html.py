@@ -59,7 +59,7 @@ def html_page(report: Report) -> str:
 
 def render(template: str, drawn: Sequence[Panel], **values: Any) -> str:
     """``template`` with the page's style, script and the data of its charts."""
-    style, script = _read("page.css"), _read("page.js")
+    style, script = _read("page.css"), _script()
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
     return (
         _environment()
@@ -95,6 +95,13 @@ def _environment() -> Environment:
 
 def _read(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The page's script: no module may be imported into a page that is one file."""
+    parts = ("elements", "numbers", "scales", "chart", "panel", "page")
+    joined = "\n".join(_read(f"{part}.js") for part in parts)
+    return f'"use strict";\n(() => {{\n{joined}}})();\n'
 
 
 def _hash(text: str) -> str:
