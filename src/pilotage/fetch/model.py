@@ -180,4 +180,5 @@ def _in_place(
 
 def _require_room(files: tuple[FileEntry, ...], staging: Staging) -> None:
     """Refuse, before the first byte, a model that does not fit; unknown sizes count nothing."""
-    require_room(staging.files, sum(file.size or 0 for file in files), written=staging.written)
+    needed = sum(file.size or 0 for file in files)
+    require_room(staging.files, needed, written=staging.written(files))

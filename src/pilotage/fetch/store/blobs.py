@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from pilotage.fetch.digest import sha256_of
-from pilotage.fetch.manifest import FileEntry
-from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.store.copying import link, reflink
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -37,25 +35,6 @@ class Blobs:
     def path(self, sha256: str) -> Path:
         """Where the blob of a digest (64 hex digits) lies, or would lie."""
         return self._folder / sha256[:2] / sha256
-
-    def find(self, file: FileEntry, progress: ProgressListener = unheard) -> Path | None:
-        """The verified blob of `file`; one with other bytes is removed.
-
-        Raises:
-            OSError: The disk failed.
-        """
-        if file.sha256 is None:
-            return None
-        path = self.path(file.sha256)
-        try:
-            size = path.stat().st_size
-            if file.size in (None, size) and sha256_of(path, progress) == file.sha256:
-                return path
-        except FileNotFoundError:
-            return None
-        if file.size in (None, size):
-            path.unlink(missing_ok=True)
-        return None
 
     def merge(self, path: Path, sha256: str) -> None:
         """Have the verified file `path` share its bytes with the blob of its digest, if any.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ _NAMESPACES: Final = ("pid", "time")
 _FORM: Final = re.compile(r"([0-9a-z]{1,16})-([0-9]{1,10})-([0-9]{1,20})")
 _STARTED: Final = 19  # field 22 of /proc/PID/stat, counted from the one after the name
 _NOWHERE: Final = "unknown"
+_MARK: Final = "~"
+_FREE: Final = "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,18 @@ class Owner:
             pass  # it lives, under another user
         start = _start_of(self.pid)
         return start is not None and (start != self.start or _is_zombie(self.pid))
+
+
+def owned_name(name: str, owner: Owner | None) -> str:
+    """A new name for a file of `owner`'s, or of nobody's: ``NAME~OWNER~RANDOM``."""
+    return _MARK.join((name, str(owner) if owner else _FREE, secrets.token_hex(4)))
+
+
+def parse_owned(file_name: str) -> tuple[str, Owner | None, bool]:
+    """The name and the owner that `owned_name` joined, and whether it is nobody's."""
+    name, _, rest = file_name.partition(_MARK)
+    whose = rest.partition(_MARK)[0]
+    return name, Owner.parse(whose), whose == _FREE
 
 
 def _place() -> str:

@@ -14,30 +14,26 @@ the journal vouches for is in the copy. Everything is verified afterwards in any
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pilotage.errors import ResourceError
+from pilotage.fetch.manifest import FileEntry
 from pilotage.fetch.store.blobs import unprotect
 from pilotage.fetch.store.copying import allocated, copy
 from pilotage.fetch.store.heartbeat import beating, filesystem_now
-from pilotage.fetch.store.owner import Owner
+from pilotage.fetch.store.leftover import Leftover
+from pilotage.fetch.store.owner import Owner, owned_name
 from pilotage.fetch.store.ready import FILES, READY
 
 STALE_AFTER: Final = 24 * 3600.0
 """Seconds without a write after which an abandoned staging folder is removed."""
 
-SILENT_AFTER: Final = 300.0
-"""Seconds without a heartbeat after which a folder of another machine may be copied from."""
-
-_MARK: Final = "~"
-_FREE: Final = "free"
 _HEARTBEAT: Final = "heartbeat"
 _TRASH: Final = "trash"
 _INCOMING: Final = "incoming"
@@ -70,65 +66,14 @@ class Staging:
         """Whether there is anything in it to go on with."""
         return any(True for _ in _files_below(self.files))
 
-    @property
-    def written(self) -> int:
-        """The bytes that the files take on the disk by now.
+    def written(self, files: Sequence[FileEntry]) -> int:
+        """The bytes that `files` take on the disk by now.
 
         Raises:
             OSError: The disk failed.
         """
-        return sum(allocated(path) for path in _files_below(self.files))
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """A staging folder that somebody made.
-
-    Attributes:
-        path: The folder.
-        name: The revision that is made in it.
-        owner: Whose it is; None when it was let go of, or its name says nothing.
-        is_free: Whether it was let go of.
-    """
-
-    path: Path
-    name: str
-    owner: Owner | None
-    is_free: bool
-
-    @staticmethod
-    def at(path: Path) -> Leftover:
-        """Read a folder's name."""
-        name, _, rest = path.name.partition(_MARK)
-        whose = rest.partition(_MARK)[0]
-        return Leftover(path, name, Owner.parse(whose), whose == _FREE)
-
-    @property
-    def may_be_taken(self) -> bool:
-        """Whether nobody can write to it any more."""
-        return self.is_free or (self.owner is not None and self.owner.is_dead)
-
-    @property
-    def may_be_copied(self) -> bool:
-        """Whether its owner is elsewhere, so that only its heartbeat tells of it."""
-        return self.owner is not None and not self.owner.is_here
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether its owner is known to live."""
-        return self.owner is not None and self.owner.is_here and not self.owner.is_dead
-
-    @property
-    def last_write(self) -> float:
-        """When something in it was last written; now when it vanishes under us."""
-        try:
-            newest = self.path.stat().st_mtime
-            for base, _, names in os.walk(self.path):
-                times = [Path(base, name).lstat().st_mtime for name in (".", *names)]
-                newest = max(newest, *times)
-        except OSError:
-            return time.time()
-        return newest
+        paths = [self.files / file.path for file in files]
+        return sum(allocated(path) for path in paths if path.exists())
 
 
 class StagingArea:
@@ -137,11 +82,14 @@ class StagingArea:
     Args:
         folder: ``staging`` of a cache folder.
         beat_s: Seconds between two heartbeats.
+        silent_s: Seconds without a heartbeat after which a folder of another machine is copied
+            from. It would do no harm to copy from one whose owner lives.
     """
 
-    def __init__(self, folder: Path, *, beat_s: float) -> None:
+    def __init__(self, folder: Path, *, beat_s: float, silent_s: float) -> None:
         self.folder = folder
         self._beat_s = beat_s
+        self._silent_s = silent_s
 
     @contextmanager
     def open(self, name: str, *, resume: bool) -> Iterator[Staging]:
@@ -173,7 +121,7 @@ class StagingArea:
         """Let go of a folder, so that whoever comes next goes on with it."""
         with suppress(OSError):
             name = Leftover.at(staging.root).name
-            staging.root.rename(self._named(name, _FREE))
+            staging.root.rename(self._named(name, None))
 
     def remove(self, folder: Path) -> None:
         """Delete a folder; nobody can take it over meanwhile."""
@@ -191,7 +139,7 @@ class StagingArea:
             OSError: The cache cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        return self._named(_TRASH, str(Owner.me()))
+        return self._named(_TRASH, Owner.me())
 
     def leftovers(self) -> list[Leftover]:
         """All folders, this process's own included.
@@ -221,11 +169,11 @@ class StagingArea:
             if rubbish or time.time() - leftover.last_write > STALE_AFTER:
                 self.remove(leftover.path)
 
-    def _named(self, name: str, whose: str) -> Path:
-        return self.folder / _MARK.join((name, whose, secrets.token_hex(4)))
+    def _named(self, name: str, owner: Owner | None) -> Path:
+        return self.folder / owned_name(name, owner)
 
     def _fresh(self, name: str) -> Path:
-        root = self._named(name, str(Owner.me()))
+        root = self._named(name, Owner.me())
         root.mkdir(mode=0o700)
         return root
 
@@ -233,7 +181,7 @@ class StagingArea:
         """The fullest folder that a dead process left, now ours; None when there is none."""
         left = [one for one in self.leftovers() if one.name == name and one.may_be_taken]
         for leftover in sorted(left, key=_fullness, reverse=True):
-            root = self._named(name, str(Owner.me()))
+            root = self._named(name, Owner.me())
             with suppress(OSError):  # somebody was faster, or it is another user's
                 leftover.path.rename(root)
                 if os.access(root, os.R_OK | os.W_OK | os.X_OK):
@@ -248,7 +196,7 @@ class StagingArea:
             for one in self.leftovers()
             if one.name == name
             and one.may_be_copied
-            and now - _heard(one.path) > SILENT_AFTER
+            and now - _heard(one.path) > self._silent_s
             and _fullness(one)
         ]
         for leftover in sorted(silent, key=_fullness, reverse=True):
@@ -286,7 +234,8 @@ def _loosen(staging: Staging) -> None:
 
 def _fullness(leftover: Leftover) -> int:
     try:
-        return Staging.at(leftover.path, resumed=True).written
+        files = Staging.at(leftover.path, resumed=True).files
+        return sum(allocated(path) for path in _files_below(files))
     except OSError:
         return 0
 

@@ -24,38 +24,28 @@ are hashed again when a time differs (a copied cache) or when asked for.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pilotage.errors import IntegrityError, StoreError
-from pilotage.fetch.digest import sha256_of
 from pilotage.fetch.disk import disk_errors
 from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.origin import ChangedError
 from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.store.blobs import Blobs
-from pilotage.fetch.store.copying import share
+from pilotage.fetch.store.known import KnownFiles
 from pilotage.fetch.store.lease import Timing, Turn, take_turn
+from pilotage.fetch.store.names import folder_name
 from pilotage.fetch.store.ready import FILES, READY, Ready, flush, write_ready
 from pilotage.fetch.store.staging import Staging, StagingArea
 from pilotage.fetch.store.uses import Pins
 
 _RENAMES: Final = 5
-
-
-def default_home() -> Path:
-    """The cache folder: ``PILOTAGE_HOME``, else ``pilotage`` in the user's cache folder."""
-    if chosen := os.environ.get("PILOTAGE_HOME"):
-        return Path(chosen).expanduser().absolute()
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache").absolute() / "pilotage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +75,9 @@ class Store:
         self.blobs = Blobs(home / "blobs")
         self.pins = Pins(home)
         self.timing = timing or Timing()
-        self.area = StagingArea(home / "staging", beat_s=self.timing.beat_s)
+        # Whoever has waited for a silent lease finds the silent holder's staging silent too.
+        silent_s = self.timing.lease_s / 2
+        self.area = StagingArea(home / "staging", beat_s=self.timing.beat_s, silent_s=silent_s)
 
     def folder(self, source: str) -> Path:
         """Where the revision of a canonical source URI lies, or would lie."""
@@ -187,15 +179,21 @@ class Store:
         Raises:
             StoreError: The cache cannot be read.
         """
-        present, missing = [], []
         with disk_errors(self.home):
-            known = self._published() if any(file.sha256 for file in manifest.files) else {}
-            for file in manifest.files:
-                if (path := self._find(file, known, progress)) is not None:
-                    present.append(replace(file, size=path.stat().st_size))
-                else:
-                    missing.append(file)
-        return tuple(present), tuple(missing)
+            return self._known().split(manifest.files, progress)
+
+    def place(self, files: Sequence[FileEntry], staging: Staging) -> tuple[FileEntry, ...]:
+        """Have files that `have` found in the staging folder too.
+
+        Returns:
+            The files that have gone from the cache since; they must be fetched.
+
+        Raises:
+            ResourceError: They must be copied, as this disk knows no links, and do not fit.
+            OSError: The disk failed.
+        """
+        known = self._known()
+        return tuple(file for file in files if not known.place(file, staging.files / file.path))
 
     @contextmanager
     def stage(self, source: str, *, resume: bool = False) -> Iterator[Staging]:
@@ -233,36 +231,6 @@ class Store:
                     self.area.release(staging)
                 elif staging is not None:
                     self.area.remove(staging.root)
-
-    def place(
-        self,
-        files: tuple[FileEntry, ...],
-        staging: Staging,
-        *,
-        progress: ProgressListener = unheard,
-    ) -> tuple[FileEntry, ...]:
-        """Have files that `have` found in the staging folder too.
-
-        Returns:
-            The files that have gone from the cache since; they must be fetched.
-
-        Raises:
-            ResourceError: They must be copied, as this disk knows no links, and do not fit.
-            OSError: The disk failed.
-        """
-        gone = []
-        known = self._published()
-        for file in files:
-            target = staging.files / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            for path in self._candidates(file, known):
-                with suppress(FileNotFoundError):
-                    share(path, target)
-                    break
-            else:
-                gone.append(file)
-        return tuple(gone)
 
     def publish(self, staging: Staging, manifest: Manifest) -> Revision:
         """Move a staged and verified revision to its place, whole, by one rename.
@@ -325,34 +293,15 @@ class Store:
             for file in manifest.files:
                 self.blobs.add(files / file.path, str(file.sha256))
 
-    def _find(
-        self, file: FileEntry, known: dict[str, list[Path]], progress: ProgressListener
-    ) -> Path | None:
-        """A verified file of the cache with the digest of `file`."""
-        if file.sha256 is None:
-            return None
-        if (blob := self.blobs.find(file, progress)) is not None:
-            return blob
-        for path in known.get(file.sha256, ()):
-            with suppress(FileNotFoundError):
-                if sha256_of(path, progress) == file.sha256 and file.size in (
-                    None,
-                    path.stat().st_size,
-                ):
-                    return path
-        return None
-
-    def _candidates(self, file: FileEntry, known: dict[str, list[Path]]) -> list[Path]:
-        digest = str(file.sha256)
-        return [self.blobs.path(digest), *known.get(digest, ())]
-
-    def _published(self) -> dict[str, list[Path]]:
-        """Where the files of all revisions lie, by sha256: also of caches without blobs."""
-        found: dict[str, list[Path]] = {}
-        for folder, ready in self.revisions():
-            for file in ready.manifest.files:
-                found.setdefault(str(file.sha256), []).append(folder / FILES / file.path)
-        return found
+    def _known(self) -> KnownFiles:
+        return KnownFiles(
+            self.blobs,
+            (
+                (str(file.sha256), folder / FILES / file.path)
+                for folder, ready in self.revisions()
+                for file in ready.manifest.files
+            ),
+        )
 
     @contextmanager
     def _reading(self, folder: Path) -> Iterator[None]:
@@ -370,12 +319,6 @@ class Store:
                 where=str(folder),
                 hint="PILOTAGE_HOME must name a folder that you can read",
             ) from error
-
-
-def folder_name(source: str) -> str:
-    """A folder name that a person recognises and that no two sources share."""
-    readable = re.sub(r"[^A-Za-z0-9._]+", "-", source.split("://", 1)[-1]).strip("-.")[:80]
-    return f"{readable}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 def _sweep(files: Path, manifest: Manifest) -> None:

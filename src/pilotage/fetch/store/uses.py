@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from pilotage.fetch.store.heartbeat import beating, filesystem_now
-from pilotage.fetch.store.owner import Owner
+from pilotage.fetch.store.owner import Owner, owned_name, parse_owned
 
 USE_BEAT_S: Final = 30.0
 """Seconds between two heartbeats of a use."""
 
 USE_EXPIRES_AFTER: Final = 900.0
 """Seconds without a heartbeat after which another machine's use is over."""
-
-_MARK: Final = "~"
 
 
 class Pins:
@@ -65,7 +62,7 @@ class Pins:
         In a cache that cannot be written nothing is noted: what cannot be written from here is
         hardly pruned from here.
         """
-        mark = self._uses / f"{name}{_MARK}{Owner.me()}{_MARK}{secrets.token_hex(4)}"
+        mark = self._uses / owned_name(name, Owner.me())
         with ExitStack() as stack:
             with suppress(OSError):
                 self._uses.mkdir(parents=True, exist_ok=True)
@@ -86,10 +83,8 @@ class Pins:
             return set()
         alive = set()
         for mark in marks:
-            name, _, rest = mark.name.partition(_MARK)
-            if not rest:
-                continue
-            if self._is_over(mark, Owner.parse(rest.partition(_MARK)[0])):
+            name, owner, _ = parse_owned(mark.name)
+            if self._is_over(mark, owner):
                 _forget(mark)
             else:
                 alive.add(name)
