@@ -23,11 +23,10 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from rich.console import Console
 
 if __package__ in {None, ""}:  # run as a file: the repository is not on the path yet
@@ -48,7 +47,7 @@ from bench.loadgen_report import (
 )
 from bench.loadgen_server import KnownServer, known_server
 from bench.loadgen_targets import rate_ratio, targets
-from bench.loadgen_truth import arrival_row, measure_arrivals, measure_truth, modes
+from bench.loadgen_truth import measure_arrivals, measure_truth, modes
 from bench.machine import this_machine
 from bench.peers.peer import NotMeasurable
 from bench.processes import BusyError, StartError, sole_bench
@@ -93,30 +92,30 @@ class Bench:
         self.console.print(line, highlight=False, markup=False)
 
     def truth(self) -> None:
-        """Percentiles of every tool in every mode, and the peers' Poisson arrivals on the way."""
+        """Percentiles of every tool in every mode, and Poisson arrivals on the way."""
         for mode in modes(quick=self.quick):
             for tool in self._left():
                 try:
-                    row, seen = measure_truth(tool, mode, self.known, self.say)
+                    row, gaps = measure_truth(tool, mode, self.known, self.say)
                 except (NotMeasurable, RuntimeError, msgspec.DecodeError) as error:
                     self._fails(tool, f"{mode.name}: {error}")
                     continue
                 self.found.truth.append(row)
-                if mode.behaviour.kind == "log_normal" and tool.key != "pilotage":
-                    self.found.arrivals.append(
-                        arrival_row(tool.key, mode.work, seen, sent_s=np.empty(0))
-                    )
+                if mode.behaviour.kind == "log_normal":
+                    self.found.arrivals.append(gaps)
 
     def arrivals(self) -> None:
         """Gaps of Pilotage's requests for every process."""
         for tool in self._left():
             if tool.key != "pilotage":
-                continue  # theirs are taken from their Poisson run against the log-normal server
-            duration = 5.0 if self.quick else 10.0
+                continue  # theirs are taken from the Poisson run against the log-normal server
+            # Slow enough that the few ten microseconds that sending takes, below which no gap
+            # can be, are rare among the gaps asked for, also those of the bursts.
+            base = Work("constant", rate=40, duration_s=6 if self.quick else 15)
             works = (
-                Work("constant", rate=200, duration_s=duration),
-                Work("poisson", rate=200, duration_s=duration),
-                Work("gamma", rate=200, duration_s=duration, burstiness=0.5),
+                base,
+                replace(base, kind="poisson"),
+                replace(base, kind="gamma", burstiness=0.5),
             )
             self.say("  pilotage: constant, Poisson and gamma arrivals")
             self.found.arrivals[:0] = measure_arrivals(tool, works, self.known)

@@ -117,8 +117,10 @@ def most(
     tool.measure(known.base, asked, best)
     note(f"open loop, {best}", middle_rate(known.seen()))
     how = max(tried, key=lambda each: statistics.median(tried[each]))
-    everywhere = closed_loop(tool, known, best, replace(work, cpus=()))
-    say(f"  {tool.key}: closed loop, {best}, on all cores: {everywhere:,.0f}/s")
+    everywhere = None
+    if repeats > 1:
+        everywhere = closed_loop(tool, known, best, replace(work, cpus=()))
+        say(f"  {tool.key}: closed loop, {best}, on all cores: {everywhere:,.0f}/s")
     return RateRow(
         tool=tool.key,
         rate=statistics.median(tried[how]),

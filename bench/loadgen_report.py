@@ -17,14 +17,16 @@ class TruthRow(msgspec.Struct, frozen=True):
         tool: The tool's key.
         mode: The behaviour's name.
         measured: What the tool says; with repeats the median of each percentile's ratio counts.
-        truth: What is true of the same requests: for Pilotage by the times at which they were
-            due, for the others by the times at which they arrived.
+        truth: What is true of the same requests, by the server's log: from their arrival to
+            their answer; for Pilotage and the stall from the time at which they were due.
         ratio: Measured to truth: median of the repeats.
         theory: What is true of requests that come at any moment.
         from_schedule: A second figure that the tool offers, counted from the scheduled time.
         requests: Requests that the server saw, all repeats.
         failed: Requests that failed, all repeats.
         repeats: Runs.
+        server_late_p99_s: 99th percentile of the server's own lateness: if it is not far below
+            a millisecond, something else was at work on the machine.
     """
 
     tool: str
@@ -37,6 +39,7 @@ class TruthRow(msgspec.Struct, frozen=True):
     requests: int
     failed: int
     repeats: int
+    server_late_p99_s: float
 
 
 class ArrivalRow(msgspec.Struct, frozen=True):
@@ -48,8 +51,9 @@ class ArrivalRow(msgspec.Struct, frozen=True):
         asked: Requests a second that were asked for.
         seen: Requests a second that the server saw.
         gaps: How many.
-        p_sent: Kolmogorov-Smirnov p-value of the gaps as the sender sent them; None where it
-            does not tell, and for constant.
+        p_due: Kolmogorov-Smirnov p-value of the gaps that were drawn: chance alone. None where
+            the tool does not tell, and for constant.
+        p_sent: Likewise of the gaps as the sender sent them.
         p_seen: Likewise as they arrived at the server.
         deviation_sent_s: Largest distance of a gap from the right one, for constant.
         deviation_seen_s: Likewise.
@@ -61,6 +65,7 @@ class ArrivalRow(msgspec.Struct, frozen=True):
     asked: float
     seen: float
     gaps: int
+    p_due: float | None = None
     p_sent: float | None = None
     p_seen: float | None = None
     deviation_sent_s: float | None = None
@@ -133,7 +138,15 @@ def verdict(target: Target) -> str:
 def truth_table(rows: Sequence[TruthRow], titles: Mapping[str, str]) -> Table:
     """Measured percentiles in ms, and as a multiple of the truth."""
     table = Table(title="latency: measured, and as a multiple of the truth")
-    for heading in ("server", "tool", "p50 ms", "p90 ms", "p99 ms", "p99 from schedule"):
+    for heading in (
+        "server",
+        "tool",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "p99 from schedule",
+        "server late",
+    ):
         table.add_column(heading, justify="left" if heading in {"server", "tool"} else "right")
     mode = None
     for row in rows:
@@ -147,6 +160,7 @@ def truth_table(rows: Sequence[TruthRow], titles: Mapping[str, str]) -> Table:
             titles[row.tool] + (f" [red]({row.failed} failed)[/]" if row.failed else ""),
             *(f"{_ms(value)}  x {ratio:.3f}" for value, ratio in pairs),
             "the same" if row.tool == "pilotage" else _p99(row.from_schedule),
+            f"{_ms(row.server_late_p99_s)} ms",
         )
     return table
 
@@ -154,17 +168,18 @@ def truth_table(rows: Sequence[TruthRow], titles: Mapping[str, str]) -> Table:
 def arrival_table(rows: Sequence[ArrivalRow], titles: Mapping[str, str]) -> Table:
     """Kolmogorov-Smirnov p-values, and the largest deviation of constant gaps."""
     table = Table(title="gaps between requests against the process asked for")
-    for heading in ("process", "tool", "asked", "seen", "gaps", "as sent", "as seen"):
+    for heading in ("process", "tool", "asked", "seen", "gaps", "as drawn", "as sent", "as seen"):
         table.add_column(heading, justify="left" if heading in {"process", "tool"} else "right")
     for row in rows:
         if row.process == "constant":
+            drawn = "exact"
             sent = f"off by ≤ {_ms(row.deviation_sent_s)} ms (p99 {_ms(row.deviation_p99_s)})"
             seen = f"≤ {_ms(row.deviation_seen_s)} ms"
         else:
-            sent, seen = _p_value(row.p_sent), _p_value(row.p_seen)
+            drawn, sent, seen = (_p_value(p) for p in (row.p_due, row.p_sent, row.p_seen))
         table.add_row(
             *(row.process, titles[row.tool], f"{row.asked:g}/s", f"{row.seen:.1f}/s"),
-            *(str(row.gaps), sent, seen),
+            *(str(row.gaps), drawn, sent, seen),
         )
     return table
 
@@ -195,7 +210,10 @@ def _ms(seconds: float | None) -> str:
 
 
 def _p99(values: Percentiles | None) -> str:
-    return "-" if values is None else f"{_ms(values.p99)} ms"
+    if values is None:
+        return "-"
+    # guidellm takes a time that is not set yet for a due time: some were due in 1970.
+    return f"{_ms(values.p99)} ms" if values.p99 < 1e6 else "nonsense"
 
 
 def _p_value(value: float | None) -> str:

@@ -63,17 +63,32 @@ def known_server(cpus: Sequence[int]) -> Iterator[KnownServer]:
 
 
 def given(seen: Seen) -> Percentiles:
-    """The latency that the server gave to the requests it saw."""
-    return Percentiles.of(np.array(seen.due_s) - np.array(seen.arrived_s))
+    """The latency that the server gave to the requests it saw, its own lateness included."""
+    return Percentiles.of(np.array(seen.answered_s) - np.array(seen.arrived_s))
 
 
-def truth(behaviour: Behaviour, began_s: float, due_s: Times) -> Percentiles:
+def lateness(seen: Seen) -> Times:
+    """How late the server itself was with each answer: what the rest of the machine does to it."""
+    late: Times = np.array(seen.answered_s) - np.array(seen.due_s)
+    return late
+
+
+def truth(
+    behaviour: Behaviour, began_s: float, due_s: Times, late_s: Times | float = 0.0
+) -> Percentiles:
     """The latency of requests that were due then, whether or not they were sent then.
 
     Only for behaviours without chance.
+
+    Args:
+        behaviour: The server's.
+        began_s: See `Seen`.
+        due_s: When the requests were due.
+        late_s: The server's own lateness, all told or request by request.
     """
     no_chance = random.Random()
-    return Percentiles.of([due(behaviour, began_s, at, no_chance) - at for at in due_s])
+    exact = np.array([due(behaviour, began_s, at, no_chance) - at for at in due_s])
+    return Percentiles.of(exact + late_s)
 
 
 def in_theory(behaviour: Behaviour) -> Percentiles:

@@ -36,7 +36,7 @@ def rate_ratio(rows: Sequence[RateRow]) -> float | None:
 
 
 def _near(rows: Sequence[TruthRow]) -> Target:
-    # Not the p90 of the stall: it lies where the latency jumps from 20 ms to a second, so that
+    # Not the p90 of the stall: it lies where the latency jumps from 50 ms to a second, so that
     # it only says which side of the edge a request or two fell on.
     worst = max(
         (
@@ -88,9 +88,9 @@ def _shows(shown: dict[str, bool]) -> Target:
 
 
 def _alone(shown: dict[str, bool]) -> Target:
-    claim = "no other tool's p99 shows it"
+    claim = "no other tool's p99 shows it; these do"
     others = [tool for tool in shown if tool != "pilotage"]
     if not others:
         return Target(claim, None, "not measured", None)
     showing = [tool for tool in others if shown[tool]]
-    return Target(claim, None, f"{', '.join(showing) or 'none'} does", not showing)
+    return Target(claim, None, f"{' and '.join(showing) or 'none'}", not showing)

@@ -17,10 +17,10 @@ from bench.known_answers import MODEL
 from bench.load_peers.tool import Figures, Percentiles, Tool, Work, prompt
 from bench.processes import keeping_to
 from pilotage.prove.arrivals import constant, gamma, poisson
-from pilotage.prove.endpoint import parse_endpoint
 from pilotage.prove.load import ClosedLoop, Load, Schedule
 from pilotage.prove.payload import Payload
 from pilotage.prove.run import prepared, run
+from pilotage.prove.target.endpoint import parse_endpoint
 
 _TIMEOUT_S = 60.0
 

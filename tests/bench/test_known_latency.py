@@ -126,4 +126,4 @@ def test_the_rate_is_of_the_middle(known: KnownServer) -> None:
         ask(known, "/v1/completions", stream=True)
     seen = known.seen()
     assert middle_rate(seen) == pytest.approx(1 / statistics.mean(np.diff(seen.arrived_s)), rel=0.9)
-    assert given(seen).p99 == 0.0
+    assert given(seen).p99 == 0.0  # answered in the same step of its loop

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from bench.known_latency import Behaviour, Seen
 from bench.load_peers import pilotage
-from bench.load_peers.tool import Percentiles, Work, run_tool
+from bench.load_peers.tool import Figures, Percentiles, Work, run_tool
 from bench.loadgen_report import ArrivalRow, RateRow, TruthRow
 from bench.loadgen_server import known_server, truth
 from bench.loadgen_targets import rate_ratio, targets
@@ -23,11 +23,14 @@ def truth_row(tool: str, p99: float, ratio: float = 1.0, mode: str = STALL) -> T
         requests=100,
         failed=0,
         repeats=1,
+        server_late_p99_s=0.0,
     )
 
 
-def seen_at(times: np.ndarray) -> Seen:
-    return Seen(0.0, times.tolist(), times.tolist(), times.tolist(), 0.0)
+def row_of(work: Work, seen: np.ndarray, sent: np.ndarray | None = None) -> ArrivalRow:
+    sent = np.empty(0) if sent is None else sent
+    figures = Figures(Percentiles(1, 1, 1), due_s=sent, sent_s=sent)
+    return arrival_row("any", work, figures, Seen(0.0, seen.tolist(), [], [], 0.0))
 
 
 def test_gaps_of_the_process_asked_for_pass_and_others_do_not() -> None:
@@ -37,23 +40,23 @@ def test_gaps_of_the_process_asked_for_pass_and_others_do_not() -> None:
     # What a generator does whose ten workers share a seed: every gap ten times.
     repeated = np.cumsum(np.repeat(dice.exponential(0.01, 200), 10))
     asked = Work("poisson", rate=100)
-    row = arrival_row("any", asked, seen_at(poisson), poisson)
+    row = row_of(asked, poisson, poisson)
     assert row.p_seen is not None and row.p_seen > 0.05
-    assert row.p_seen == row.p_sent
+    assert row.p_seen == row.p_sent == row.p_due
     assert row.seen == pytest.approx(100, rel=0.1)
     for odd in (bursts, repeated, poisson / 2):
-        found = arrival_row("any", asked, seen_at(odd), np.empty(0))
+        found = row_of(asked, odd)
         assert found.p_seen is not None and found.p_seen < 0.01
         assert found.p_sent is None
     gamma = Work("gamma", rate=100, burstiness=0.5)
-    assert (arrival_row("any", gamma, seen_at(bursts), bursts).p_seen or 0) > 0.05
+    assert (row_of(gamma, bursts).p_seen or 0) > 0.05
 
 
 def test_constant_gaps_are_judged_by_the_largest_deviation() -> None:
     times = np.arange(0.0, 1.0, 0.01)
     late = times.copy()
     late[50] += 0.003
-    row = arrival_row("any", Work("constant", rate=100), seen_at(late), times)
+    row = row_of(Work("constant", rate=100), late, times)
     assert row.deviation_seen_s == pytest.approx(0.003)
     assert row.deviation_sent_s == pytest.approx(0.0, abs=1e-9)
     assert row.p_seen is None
