@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pilotage import __version__
-from pilotage.cli import chat, keys, prove, serve, spec
+from pilotage.cli import cache, chat, fetch, keys, prove, serve, spec
 from pilotage.errors import PilotageError
 
 app = typer.Typer(
@@ -21,9 +21,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("fetch")(fetch.fetch)
 app.command("serve")(serve.serve)
 app.command("prove")(prove.prove)
 app.command("chat")(chat.chat)
+app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)
 

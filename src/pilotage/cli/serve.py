@@ -12,12 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment, progress_bars
 from pilotage.cli.flags import Overrides, apply_overrides, with_spec_flags
-from pilotage.fetch import FetchedModel, Phase, default_home, fetch
-from pilotage.fetch import Progress as FetchProgress
+from pilotage.fetch import FetchedModel, default_home, fetch
 from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
 from pilotage.serve.supervisor import Event
 from pilotage.serve.telemetry.logs import configure
@@ -33,6 +32,7 @@ def serve(
         str | None,
         typer.Argument(
             metavar="[SPEC|SOURCE]",
+            envvar=SOURCE_VARIABLE,
             help="A spec file (.yaml), or where a model comes from: a path, pypi://… "
             "The embedded model if not given.",
         ),
@@ -63,7 +63,7 @@ def serve(
     if plan_only:
         screen.show(plan, None)
         return
-    with open_listener(spec.serving.host, spec.serving.port) as listener:
+    with fetched.in_use(), open_listener(spec.serving.host, spec.serving.port) as listener:
         screen.show(plan, listener)
         with launch(plan, listener, home, screen.event) as supervisor:
             raise typer.Exit(supervisor.run())
@@ -73,7 +73,7 @@ def _deployment(target: str | None, name: str | None) -> Deployment:
     if target is None:
         return Deployment()
     if target.endswith(_SPEC_SUFFIXES):
-        return load(Path(target), deployment=name)
+        return from_environment(load(Path(target), deployment=name))
     return apply_overrides(Deployment(), {"model": {"source": target}})
 
 
@@ -93,20 +93,7 @@ class _Screen:
 
     def fetch(self, spec: Deployment) -> FetchedModel:
         """Have the model here, with a progress bar when that takes a download."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-        )
-        with Progress(*columns, console=self._console, transient=True) as bars:
-            tasks = {}
-
-            def show(progress: FetchProgress) -> None:
-                if progress.phase not in tasks:
-                    tasks[progress.phase] = bars.add_task(_PHASES[progress.phase], total=None)
-                bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
-
+        with progress_bars(self._console) as show:
             return fetch(
                 spec.model.source,
                 sha256=spec.model.sha256,
@@ -199,9 +186,6 @@ class _JsonScreen:
     def _print(**fields: object) -> None:
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()
-
-
-_PHASES = {phase: phase.value for phase in Phase}
 
 
 def _cores(cores: tuple[int, ...]) -> str:

@@ -8,15 +8,19 @@ from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.model import FetchedModel, fetch
 from pilotage.fetch.progress import Phase, Progress, ProgressListener
 from pilotage.fetch.sources import Source, parse_source
-from pilotage.fetch.store import Store, default_home
+from pilotage.fetch.store import Cache, CachedRevision, Limits, Pruned, Store, default_home
 
 __all__ = [
+    "Cache",
+    "CachedRevision",
     "FetchedModel",
     "FileEntry",
+    "Limits",
     "Manifest",
     "Phase",
     "Progress",
     "ProgressListener",
+    "Pruned",
     "Source",
     "Store",
     "default_home",

