@@ -144,7 +144,7 @@ def test_a_step_that_is_not_proven_is_not_shown_as_broken() -> None:
 
     row = table(a_report(capacity=search), "capacity").plain()[0]
 
-    assert row[-1] == "? does not hold: not enough evidence"
+    assert row[-1] == "? does not hold (not enough evidence)"
 
 
 def test_the_plan_stands_beside_reality() -> None:

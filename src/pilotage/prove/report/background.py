@@ -113,17 +113,20 @@ def _capacity_row(step: Step) -> tuple[Cell, ...]:
     finding = finding_cell(step.verdict.finding)
     taken: Tone = "good" if step.holds else "bad" if finding.tone == "good" else finding.tone
     expected = "met" if step.holds else "missed"
-    because = "" if step.verdict.finding == expected else f": {finding.text}"
-    why = step.stopped_early or ("" if step.valid else "the client did not keep up")
+    because = [] if step.verdict.finding == expected else [finding.text]
+    if step.stopped_early:
+        because.append(step.stopped_early)
+    elif not step.valid:
+        because.append("the client did not keep up")
     return (
-        Cell(f"{step.rate:,.4g}/s"),
+        Cell(figures.offered(step.rate)),
         *(
             estimate_cell(found.p99 if found else None)
             for found in (measures.ttft, measures.tpot, measures.e2e)
         ),
         Cell(figures.rate(measures.goodput)),
         Cell(figures.share(failed)),
-        Cell(f"{'holds' if step.holds else 'does not hold'}{because}", why, taken),
+        Cell("holds" if step.holds else "does not hold", ", ".join(because), taken),
     )
 
 

@@ -11,6 +11,8 @@ from pilotage.prove.report.facts import METRICS, objective_name
 from pilotage.prove.report.time_charts import time_panel
 from pilotage.prove.result import Capacity, Distribution, Objective, Report, Step
 
+_TONES: dict[str, Tone] = {"met": "good", "missed": "bad"}
+
 
 def panels(report: Report) -> tuple[Panel, ...]:
     """Every panel of a report that has something to draw."""
@@ -58,7 +60,7 @@ def _promise(objective: Objective) -> Guide:
         axis="x",
         at=objective.target,
         label=f"{objective_name(objective)} ≤ {figures.promise(objective.target)}",
-        tone="bad" if objective.finding == "missed" else "good",
+        tone=_TONES.get(objective.finding, "muted"),
         cross=objective.quantile,
     )
 
@@ -78,7 +80,9 @@ def capacity_panel(report: Report) -> Panel:
     for (metric, quantile), promise in shown.items():
         chart = _latency_against_rate(search, steps, metric, quantile, promise)
         if chart is not None:
-            tabs.append(Tab(name=f"{metric.upper()} p{quantile * 100:g}", charts=(chart,)))
+            tabs.append(
+                Tab(name=f"{metric.upper()} p{round(quantile * 100, 4):g}", charts=(chart,))
+            )
     tabs.append(Tab(name="Goodput", charts=(_goodput_against_rate(search, steps),)))
     return Panel(name="capacity", title="Latency against rate", tabs=tuple(tabs))
 
@@ -144,4 +148,4 @@ def _goodput_against_rate(search: Capacity, steps: list[Step]) -> Chart:
 def _breaking_point(search: Capacity) -> tuple[Guide, ...]:
     if search.rate is None:
         return ()
-    return (Guide(axis="x", at=search.rate, label=f"holds {figures.rate(search.rate)}"),)
+    return (Guide(axis="x", at=search.rate, label=f"holds {figures.offered(search.rate)}"),)

@@ -68,6 +68,11 @@ def rate(value: float | None) -> str:
     return NOTHING if value is None else f"{number(value)}/s"
 
 
+def offered(value: float) -> str:
+    """A rate that was chosen, not measured: "27.5/s" and "10/s", not "10.0/s"."""
+    return f"{value:,.0f}/s" if value >= 1_000 else f"{value:.4g}/s"
+
+
 def share(value: float | None) -> str:
     """A share from 0 to 1 in per cent; never rounded to all or nothing."""
     if value is None:

@@ -36,7 +36,7 @@ def write_png(report: Report, path: Path) -> Path:
             hint="Run: pip install 'pilotage[report]'",
         ) from error
     drawn = {
-        metric: found.curve
+        metric: [(_nines(share, 1 / (found.count + 1)), value) for share, value in found.curve]
         for metric in METRICS
         if (found := getattr(report.measures, metric)) is not None and found.curve
     }
@@ -46,9 +46,9 @@ def write_png(report: Report, path: Path) -> Path:
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for metric, curve in drawn.items():
-        shares = [_nines(share) for share, _ in curve]
-        values = [value for _, value in curve]
-        axes.plot(shares, values, color=_COLOURS[metric], label=METRICS[metric], linewidth=1.8)
+        axes.plot(
+            *zip(*curve, strict=True), color=_COLOURS[metric], label=METRICS[metric], linewidth=1.8
+        )
     for promise in report.verdict.objectives:
         at, colour = _nines(promise.quantile), _COLOURS[promise.metric]
         label = f"{objective_name(promise)} ≤ {figures.promise(promise.target)}"
@@ -62,7 +62,8 @@ def write_png(report: Report, path: Path) -> Path:
             color=colour,
             fontsize=8,
         )
-    _dress(axes, report, max(_nines(share) for curve in drawn.values() for share, _ in curve))
+    _dress(axes, report, max(nines for curve in drawn.values() for nines, _ in curve))
+    figure.legend(loc="outside lower center", ncols=len(drawn), frameon=False)
     buffer = io.BytesIO()
     canvas.print_figure(buffer, format="png")
     return write_file(path, buffer.getvalue())
@@ -79,13 +80,15 @@ def _dress(axes: Axes, report: Report, end: float) -> None:
     axes.set_xlabel("Share of requests answered within")
     axes.grid(visible=True, color="#e6e3dc", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left")
     axes.set_title(_plain(f"{report.name}: {headline(report).title}"), loc="left", fontsize=11)
 
 
-def _nines(share: float) -> float:
-    """0, 1, 2, 3 for p0, p90, p99, p99.9; the last of a sample has no place, and gets p99.99's."""
-    return -math.log10(max(1 - share, 1e-4))
+def _nines(share: float, rest: float = 1e-6) -> float:
+    """0, 1, 2, 3 for p0, p90, p99, p99.9. ``rest`` is what is left above a sample's largest value.
+
+    A share of 1 has no place: the largest of n values stands for 1 - 1/(n + 1) of all requests.
+    """
+    return -math.log10(max(1 - share, rest))
 
 
 def _plain(text: str) -> str:
