@@ -165,16 +165,18 @@ def _trace(flags: LoadFlags) -> PlannedLoad:
 
     assert flags.trace is not None
     trace = arrivals.read_trace(flags.trace)
-    speed = flags.speed or 1.0
-    if flags.rate is not None:
-        speed = arrivals.scaled_to(trace, _needed(parse_rate, flags.rate, "--rate"))
     start_s = _read(parse_duration, flags.trace_start, "--trace-start") or 0.0
     duration_s = _read(parse_duration, flags.duration, "--duration")
     requests = _read(parse_count, flags.requests, "--requests")
     warm_up_s = _read(parse_duration, flags.warm_up, "--warm-up")
     if warm_up_s is None:
-        length_s = duration_s or (trace.duration_s - start_s) / speed
+        length_s = duration_s or (trace.duration_s - start_s) / (flags.speed or 1.0)
         warm_up_s = default_warm_up_s(length_s)
+    speed = flags.speed or 1.0
+    if flags.rate is not None:
+        rate = _needed(parse_rate, flags.rate, "--rate")
+        whole_s = None if duration_s is None else duration_s + warm_up_s
+        speed = arrivals.scaled_to(trace, rate, start_s=start_s, duration_s=whole_s)
     schedule = arrivals.replay(
         trace,
         speed=speed,

@@ -191,6 +191,15 @@ class TestScaledTo:
         with pytest.raises(UsageError, match="rate: got"):
             scaled_to(TEN, rate)
 
+    @given(start=st.floats(0, 40), duration=st.floats(1, 60), rate=st.floats(0.2, 5))
+    def test_the_part_that_is_replayed_has_the_rate(
+        self, start: float, duration: float, rate: float
+    ) -> None:
+        uneven = trace(*np.cumsum([0, *[5.0] * 10, *[0.1] * 400]))
+        speed = scaled_to(uneven, rate, start_s=start, duration_s=duration)
+        found = replay(uneven, speed=speed, start_s=start, duration_s=duration)
+        assert len(found) == pytest.approx(rate * found.duration_s, abs=1.01)
+
     def test_refuses_a_single_moment(self) -> None:
         with pytest.raises(UsageError, match=r"calls\.csv: all requests came at one moment"):
             scaled_to(trace(0, 0), 5)

@@ -135,8 +135,19 @@ def _next_request(trace: Trace, first: int) -> str:
     return f"Its next request is at {trace.times_s[first]:.6g} s: start there, or go on for longer."
 
 
-def scaled_to(trace: Trace, rate: float) -> float:
-    """The speed at which all of ``trace`` has a mean of ``rate`` requests a second.
+def scaled_to(
+    trace: Trace, rate: float, *, start_s: float = 0.0, duration_s: float | None = None
+) -> float:
+    """The speed at which ``trace`` has a mean of ``rate`` requests a second.
+
+    Of the part that will be replayed: traces are quiet at times, and the mean of a day says little
+    of its first minutes.
+
+    Args:
+        trace: What will be replayed.
+        rate: Requests a second.
+        start_s: Where the replay begins, in seconds of the trace.
+        duration_s: Seconds of the replay. All that is left if None, or if there is not so much.
 
     Raises:
         UsageError: ``rate`` is not above zero, or all requests of the trace came at one moment.
@@ -148,4 +159,11 @@ def scaled_to(trace: Trace, rate: float) -> float:
             where=trace.name,
             hint="Give a longer trace, or replay this one as it is.",
         )
-    return rate / trace.rate
+    first = int(np.searchsorted(trace.times_s, start_s))
+    wanted = len(trace) if duration_s is None else first + max(1, round(rate * duration_s))
+    if duration_s is not None and wanted < len(trace):
+        # The request after the last one that is wanted ends the part.
+        span_s = float(trace.times_s[wanted]) - start_s
+        return span_s / duration_s
+    left = len(trace) - first
+    return rate * (trace.duration_s - start_s) / left if left else rate / trace.rate
