@@ -64,8 +64,10 @@ def measure_truth(
         figures = tool.measure(known.base, work, "default")
         seen = known.seen()
         late = lateness(seen)
-        if mode.behaviour.kind == "stall" and len(figures.due_s) == len(late):
-            true = truth(mode.behaviour, seen.began_s, np.sort(figures.due_s), late)
+        if mode.behaviour.kind == "stall" and len(figures.due_s):
+            # Requests arrive in the order in which they are due, unless some never did.
+            own = late if len(late) == len(figures.due_s) else 0.0
+            true = truth(mode.behaviour, seen.began_s, np.sort(figures.due_s), own)
         else:
             true = given(seen)
         runs.append((figures, true, seen))
