@@ -51,3 +51,41 @@ _.token_strs
 _.metadata
 _.store
 _.user
+
+# Members of enumerations that the command line chooses by their value.
+_.UNPROVEN
+_.CHAT
+_.COMPLETIONS
+_.INFER
+
+# Called by asyncio and httptools.
+_.connection_made
+_.connection_lost
+_.on_header
+_.on_headers_complete
+_.on_body
+_.on_message_complete
+
+# Fields of report.json and plan.json, for whoever reads the files.
+_.effective
+_.p95
+_.stated_error
+_.loop_lag_p50_s
+_.stages
+_.tokenizer_matches
+_.token_ratio
+_.strategy
+_.instance_type
+_.tensor_parallel
+_.pipeline_parallel
+_.settings
+_.schema_version
+
+# Fields of charts, read by the page's script.
+_.scales
+_.band
+_.axis
+_.cross
+_.x
+_.y
+_.shades
