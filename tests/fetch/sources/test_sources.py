@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage.errors import PilotageError, SourceError
+from pilotage.errors import PilotageError, SourceError, UsageError
 from pilotage.fetch import parse_source
 from pilotage.fetch.sources import FileSource, PypiSource
 from pilotage.fetch.sources import file as file_module
 
+HTTP = ["hf://", "hf://o/n", "hf://o/n/", "https://", "https://h/f", "https://h/f#"]
 FULL = "pypi://tiny==1.0/tiny/model.gguf"
 
 
@@ -44,7 +45,24 @@ def test_the_revision_stands_for_the_version():
         ("pypi://tiny==1", "path of the file in the wheel is missing"),
         ("pypi://tiny==1/", "path of the file in the wheel is missing"),
         ("pypi://tiny==1/../f", "cannot be stored safely"),
-        ("hf://org/model", "not part of this version"),
+        ("hf://", "no owner or name"),
+        ("hf://org", "no owner or name"),
+        ("hf://org/..", "no owner or name"),
+        ("hf://-org/model", "no owner or name"),
+        ("hf://org/model@", "is no revision"),
+        ("hf://org/model@../x", "no owner or name|is no revision"),
+        ("hf://org/model?token=x", "has no query"),
+        ("hf://org/model#token=x", "'token' after '#' means nothing"),
+        ("hf://org/model#main", "not of the form key=value"),
+        ("https://", "names no valid host"),
+        ("https://host/", "cannot be stored safely"),
+        ("https://host/a%2Fb", "cannot be stored safely"),
+        ("https://host/..", "cannot be stored safely"),
+        ("https://host/%2e%2e", "cannot be stored safely"),
+        ("https://host/a%00", "cannot be stored safely"),
+        ("https://host/a.gguf#sha256=12", "64 hex digits"),
+        ("https://host/a.gguf#include=*", "this is one file"),
+        ("https://user:pass@host/a.gguf", "user name or password"),
         ("s3://bucket/x", "not part of this version"),
         ("swarm://x", "not part of this version"),
         ("ftp://x/y", "unknown kind of source 'ftp'"),
@@ -55,18 +73,21 @@ def test_the_revision_stands_for_the_version():
     ],
 )
 def test_what_is_wrong_with_a_source_is_said(uri, reason):
-    with pytest.raises(SourceError, match=reason):
+    with pytest.raises(PilotageError, match=reason):
         parse_source(uri)
 
 
 def test_secrets_in_a_uri_are_not_repeated():
     with pytest.raises(SourceError) as error:
-        parse_source("https://user:hunter2@example.org/model?token=hunter3")
+        parse_source("ftp://user:hunter2@example.org/model?token=hunter3#key=hunter4")
     assert "hunter" not in str(error.value)
     assert "pypi://" in str(error.value)
+    with pytest.raises(SourceError) as error:
+        parse_source("https://user:hunter2@example.org/model?token=hunter3#key=hunter4")
+    assert "hunter" not in str(error.value)
 
 
-@given(st.text(max_size=30), st.sampled_from(["", "pypi://", "file://", "pypi://a==1/", "hf://"]))
+@given(st.text(max_size=30), st.sampled_from(["", "pypi://", "file://", "pypi://a==1/", *HTTP]))
 def test_any_text_is_a_source_or_a_clear_error(text, prefix):
     try:
         source = parse_source(prefix + text)
@@ -74,6 +95,12 @@ def test_any_text_is_a_source_or_a_clear_error(text, prefix):
         assert error.message
     else:
         assert parse_source(source.uri).uri == source.uri
+
+
+def test_patterns_need_a_choice():
+    for source in ("model.gguf", "file:///models/m", FULL):
+        with pytest.raises(UsageError, match="there is no choice"):
+            parse_source(source, include=["*.gguf"])
 
 
 def test_a_file_has_no_revision(tmp_path):

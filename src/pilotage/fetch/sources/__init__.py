@@ -3,35 +3,73 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pilotage.errors import SourceError
+from pilotage.errors import SourceError, UsageError
 from pilotage.fetch.sources.file import FileSource
 from pilotage.fetch.sources.pypi import PypiSource
 from pilotage.fetch.sources.source import Source
 
+if TYPE_CHECKING:
+    from pilotage.fetch.sources.network import Network
+
 __all__ = ["FileSource", "PypiSource", "Source", "parse_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PLANNED = ("hf", "s3", "https", "swarm")
+_PLANNED = ("s3", "swarm")
 
 
-def parse_source(uri: str, *, revision: str | None = None) -> Source:
+def parse_source(
+    uri: str,
+    *,
+    revision: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    network: Network | None = None,
+) -> Source:
     """The source that a URI or a plain path names. Touches neither disk nor network.
 
     Args:
-        uri: ``pypi://package==version/path/inside/wheel``, ``file:///absolute/path``, or a path.
+        uri: ``hf://owner/name[@revision][/pattern]``, ``https://host/path/file[#sha256=…]``,
+            ``pypi://package==version/path/inside/wheel``, ``file:///absolute/path``, or a path.
         revision: The revision, where the URI does not hold it.
+        include: Patterns of the files to take, of a source that has a choice; see `Selection`.
+        exclude: Patterns of the files to leave.
+        network: Bounds of calls and transfers.
 
     Raises:
         SourceError: The scheme is unknown, or the URI is malformed.
+        UsageError: A pattern is malformed, or there is nothing to choose from.
     """
     match = _SCHEME.match(uri)
-    if match is None or match[1].lower() == "file":
+    scheme = match[1].lower() if match is not None else "file"
+    if scheme == "hf":
+        from pilotage.fetch.sources.hub import HubSource  # noqa: PLC0415  loads an HTTP library
+
+        return HubSource.parse(
+            uri, revision=revision, include=include, exclude=exclude, network=network
+        )
+    if scheme in {"https", "http"}:
+        from pilotage.fetch.sources.https import HttpsSource  # noqa: PLC0415  likewise
+
+        return HttpsSource.parse(
+            uri, revision=revision, include=include, exclude=exclude, network=network
+        )
+    if scheme in {"file", "pypi"} and (include or exclude):
+        raise UsageError(
+            "patterns choose among files that are fetched, and here there is no choice",
+            where=_without_secrets(uri),
+            hint="Leave them out",
+        )
+    if scheme == "file":
         return FileSource.parse(uri, revision=revision)
-    scheme = match[1].lower()
     if scheme == "pypi":
         return PypiSource.parse(uri, revision=revision)
-    known = "Sources are pypi://package==version/path, file:///path, and plain paths"
+    known = (
+        "Sources are hf://owner/name, https://host/path, pypi://package==version/path, "
+        "file:///path, and plain paths"
+    )
     if scheme in _PLANNED:
         raise SourceError(
             f"{scheme}:// sources are not part of this version of Pilotage yet",
@@ -43,4 +81,4 @@ def parse_source(uri: str, *, revision: str | None = None) -> Source:
 
 def _without_secrets(uri: str) -> str:
     """The URI without user names, passwords and query strings, fit for a message."""
-    return re.sub(r"(://)[^/@]*@", r"\1***@", uri.split("?", 1)[0])[:200]
+    return re.sub(r"(://)[^/@]*@", r"\1***@", re.split("[?#]", uri, maxsplit=1)[0])[:200]
