@@ -1,7 +1,8 @@
 """The files that a cache has already, whatever revision they came with.
 
 A file is known by its sha256: as a blob, or as a file of a revision that has no blobs (an older
-cache, or a filesystem without links).
+cache, or a filesystem without links). Configurations are never taken from here: a source looks
+into them before it takes them, and what one repository was allowed another is not.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class KnownFiles:
         return False
 
     def _verified(self, file: FileEntry, progress: ProgressListener) -> int | None:
-        if file.sha256 is None:
+        if file.sha256 is None or file.path.lower().endswith(".json"):
             return None
         for path in self._candidates(file):
             with suppress(FileNotFoundError):

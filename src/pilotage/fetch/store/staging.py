@@ -61,11 +61,6 @@ class Staging:
         """The staging folder at `root`."""
         return Staging(root, root / "revision" / FILES, root / "scratch", resumed)
 
-    @property
-    def holds_bytes(self) -> bool:
-        """Whether there is anything in it to go on with."""
-        return any(True for _ in _files_below(self.files))
-
     def written(self, files: Sequence[FileEntry]) -> int:
         """The bytes that `files` take on the disk by now.
 
@@ -197,7 +192,7 @@ class StagingArea:
             if one.name == name
             and one.may_be_copied
             and now - _heard(one.path) > self._silent_s
-            and _fullness(one)
+            and _fullness(one) > (0, 0)
         ]
         for leftover in sorted(silent, key=_fullness, reverse=True):
             theirs = Staging.at(leftover.path, resumed=True)
@@ -212,6 +207,7 @@ class StagingArea:
                 # The journal last: a kill in between must not leave it without its files.
                 (incoming / FILES).replace(staging.files)
                 (incoming / "scratch").replace(staging.scratch)
+                incoming.rmdir()
                 return True
         return False
 
@@ -225,19 +221,24 @@ def _loosen(staging: Staging) -> None:
     """
     (staging.files.parent / READY).unlink(missing_ok=True)
     shutil.rmtree(staging.root / _INCOMING, ignore_errors=True)
-    for path in _files_below(staging.files):
+    for path in files_below(staging.files):
         if path.stat().st_nlink > 1:
             path.unlink()
         else:
             unprotect(path)
 
 
-def _fullness(leftover: Leftover) -> int:
+def _fullness(leftover: Leftover) -> tuple[int, int]:
+    """How far a download is: by its files, and as their room may be taken at once, its journal."""
+    staging = Staging.at(leftover.path, resumed=True)
     try:
-        files = Staging.at(leftover.path, resumed=True).files
-        return sum(allocated(path) for path in _files_below(files))
+        files, scratch = (
+            sum(allocated(path) for path in files_below(folder))
+            for folder in (staging.files, staging.scratch)
+        )
     except OSError:
-        return 0
+        return 0, 0
+    return files, scratch
 
 
 def _heard(folder: Path) -> float:
@@ -249,14 +250,15 @@ def _heard(folder: Path) -> float:
 
 def _copy_tree(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
-    for path in _files_below(source):
+    for path in files_below(source):
         copied = target / path.relative_to(source)
         copied.parent.mkdir(parents=True, exist_ok=True)
         copy(path, copied)
         unprotect(copied)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """The plain files of a folder and of those in it."""
     for base, _, names in os.walk(folder):
         for name in names:
             path = Path(base, name)

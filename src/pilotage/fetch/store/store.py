@@ -42,7 +42,7 @@ from pilotage.fetch.store.known import KnownFiles
 from pilotage.fetch.store.lease import Timing, Turn, take_turn
 from pilotage.fetch.store.names import folder_name
 from pilotage.fetch.store.ready import FILES, READY, Ready, flush, write_ready
-from pilotage.fetch.store.staging import Staging, StagingArea
+from pilotage.fetch.store.staging import Staging, StagingArea, files_below
 from pilotage.fetch.store.uses import Pins
 
 _RENAMES: Final = 5
@@ -205,7 +205,8 @@ class Store:
             source: The canonical source URI.
             resume: Go on with what an earlier attempt left in `Staging.files` and
                 `Staging.scratch`, and leave what is there to a later one when the block fails.
-                After an `IntegrityError` or a `ChangedError` nothing is left, as it is worthless.
+                What is worthless is not left: after a `ChangedError`, or when the only file is not
+                what was named.
 
         Raises:
             StoreError: The cache folder cannot be written.
@@ -221,10 +222,11 @@ class Store:
             try:
                 with self.area.open(name, resume=resume) as staging:
                     yield staging
-            except (IntegrityError, ChangedError):
-                raise
-            except BaseException:
-                keep = resume and staging is not None and staging.holds_bytes
+            except BaseException as error:
+                worthless = isinstance(error, ChangedError)
+                # Of several files, one that never verifies does not spoil the others.
+                least = 2 if isinstance(error, IntegrityError) else 1
+                keep = resume and not worthless and _count(staging) >= least
                 raise
             finally:
                 if staging is not None and keep:
@@ -332,6 +334,10 @@ def _sweep(files: Path, manifest: Manifest) -> None:
         for name in folders:
             with suppress(OSError):  # it is not empty
                 Path(base, name).rmdir()
+
+
+def _count(staging: Staging | None) -> int:
+    return 0 if staging is None else sum(1 for _ in files_below(staging.files))
 
 
 def _identity(marker: Path) -> int | None:
