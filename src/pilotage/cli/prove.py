@@ -170,6 +170,10 @@ def prove(
     metrics: Annotated[
         str | None, _option(_REPORT, "Address of the server's metrics, or none.")
     ] = None,
+    gpu_metrics: Annotated[
+        str | None,
+        _option(_REPORT, "Address of an exporter of the GPU's use, such as dcgm-exporter."),
+    ] = None,
     usd_per_hour: Annotated[float | None, _option(_REPORT, "What the deployment costs.")] = None,
     usd_per_million_input_tokens: Annotated[
         float | None, _option(_REPORT, "What the endpoint charges.")
@@ -277,6 +281,7 @@ def prove(
         confidence=confidence,
         tokenizer=choose_tokenizer(tokenizer, spec, screen.waiting),
         metrics="" if metrics == "none" else metrics,
+        gpu_metrics=gpu_metrics,
         prices=Prices(usd_per_hour, usd_per_million_input_tokens, usd_per_million_output_tokens),
         plan=None if plan is None else read_plan(plan),
         cold_start_s=None if cold_start is None else _seconds(cold_start, "--cold-start"),

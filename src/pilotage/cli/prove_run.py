@@ -71,6 +71,7 @@ class Test:
         confidence: Of intervals and findings.
         tokenizer: Counts tokens, and makes prompts.
         metrics: Address of the server's metrics; None for the usual one, "" for none.
+        gpu_metrics: Address of an exporter of the GPU's use.
         prices: For the costs.
         plan: To compare with.
         cold_start_s: Seconds from start to ready, if known.
@@ -90,6 +91,7 @@ class Test:
     confidence: float
     tokenizer: NamedTokenizer | None
     metrics: str | None
+    gpu_metrics: str | None
     prices: Prices
     plan: PlanFile | None
     cold_start_s: float | None
@@ -170,6 +172,7 @@ async def _test(test: Test, screen: Screen) -> tuple[Report, Findings]:
         tokenizer=tokenizer.tokenizer if tokenizer else None,
         tokenizer_name=tokenizer.name if tokenizer else None,
         metrics=test.metrics,
+        gpu_metrics=test.gpu_metrics,
     )
     with _ctrl_c(experiment.stop, screen):
         if searching is not None:

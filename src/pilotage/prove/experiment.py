@@ -116,7 +116,8 @@ class Experiment:
         confidence: Of intervals and findings.
         tokenizer: To count the answers' tokens; None to leave that to the server.
         tokenizer_name: Whose it is, for the report.
-        metrics: Address of the server's metrics, or "" to not look.
+        metrics: Address of the server's metrics, or "" to not look; None for the usual one.
+        gpu_metrics: Address of an exporter of the GPU's use, such as NVIDIA's dcgm-exporter.
         watcher: Is told how it goes.
         stop: Ends the test early.
     """
@@ -132,6 +133,7 @@ class Experiment:
     tokenizer: Tokenizer | None = None
     tokenizer_name: str | None = None
     metrics: str | None = None
+    gpu_metrics: str | None = None
     stop: Stop = field(default_factory=Stop)
 
     async def measure(self, planned: PlannedLoad) -> Findings:
@@ -287,7 +289,8 @@ class Experiment:
         own = metrics_url(f"{endpoint.origin}{endpoint.prefix}")
         # The key is for its own server only.
         key = endpoint.headers.get("Authorization") if self.metrics in {None, own} else None
-        looks = ServerMetrics(self.metrics or own, {"Authorization": key} if key else {})
+        headers = {"Authorization": key} if key else {}
+        looks = ServerMetrics(self.metrics or own, headers, gpu_url=self.gpu_metrics)
         watching = asyncio.ensure_future(looks.watch())
         try:
             yield looks
