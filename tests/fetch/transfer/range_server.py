@@ -125,11 +125,15 @@ def _serve(connection: socket.socket, folder: Path, meter: _Meter, chunk: int) -
         found = re.search(rb"bytes=(\d+)-(\d+)", head)
         assert found is not None
         at, stop = int(found[1]), int(found[2]) + 1
-        connection.sendall(b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n" % (stop - at))
+        connection.sendall(
+            b"HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n" % (stop - at)
+        )
         with (folder / path).open("rb") as file:
             try:
                 while at < stop:
-                    count = os.sendfile(connection.fileno(), file.fileno(), at, min(chunk, stop - at))
+                    count = os.sendfile(
+                        connection.fileno(), file.fileno(), at, min(chunk, stop - at)
+                    )
                     at += count
                     meter.pace(count)
                 connection.shutdown(socket.SHUT_WR)
@@ -147,7 +151,8 @@ def _main(folder: Path, rate: int, window: int) -> None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        print(listener.getsockname()[1], flush=True)
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
+        sys.stdout.flush()
         while True:
             connection, _ = listener.accept()
             chunk = 64 << 10 if rate else 1 << 20

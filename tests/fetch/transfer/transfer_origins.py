@@ -34,9 +34,9 @@ def entry(path: str, data: bytes, *, kind: str = "sha256") -> FileEntry:
     return FileEntry(path, len(data))
 
 
-def manifest_of(files: dict[str, bytes], *, kind: str = "sha256", id: str = "rev1") -> Manifest:
+def manifest_of(files: dict[str, bytes], *, kind: str = "sha256", commit: str = "rev1") -> Manifest:
     entries = tuple(entry(path, data, kind=kind) for path, data in files.items())
-    return Manifest("test://model", id, entries)
+    return Manifest("test://model", commit, entries)
 
 
 class FaultyOrigin:

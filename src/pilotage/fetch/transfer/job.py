@@ -117,7 +117,7 @@ class Task:
         stalls: How often it was taken from a thread that would not come back.
         revoked: Set when it is no longer this task's to write.
         heard: When the origin was last heard of while it is waited for, else None.
-        stalled: Set when the watchdog cut the body.
+        stalled_s: Seconds without a byte after which the watchdog cut the body; 0 if it did not.
         body: What is being read, for the watchdog to cut.
     """
 
@@ -132,7 +132,7 @@ class Task:
         self.revoked = False
         self.abandoned = False
         self.heard: float | None = None
-        self.stalled = False
+        self.stalled_s = 0.0
         self.body: object | None = None
 
     @property

@@ -88,8 +88,8 @@ class Receiver:
         for task in tasks:
             if (heard := task.heard) is None:
                 continue
-            if now - heard > self._options.stall_s and not task.stalled:
-                task.stalled = True
+            if now - heard > self._options.stall_s and not task.stalled_s:
+                task.stalled_s = self._options.stall_s
                 _cut(task)
             elif now - heard > self._options.stall_s + min(_GRACE_S, self._options.stall_s):
                 self._leave_behind(task)

@@ -37,7 +37,7 @@ def pump(
         SourceError: It will not go well.
         StoppedError: The transfer ends, or the task was revoked.
     """
-    task.stalled = False
+    task.stalled_s = 0.0
     task.hear()
     try:
         with origin.read(task.job.file, task.position, task.stop) as body:
@@ -47,13 +47,13 @@ def pump(
         _ended(board, task)
         if isinstance(error, _SinkError):
             raise error.error from None
-        if task.stalled:
+        if task.stalled_s:
             raise _silent(task, origin) from error
         raise
     except Exception as error:
         # A body that was cut from outside fails in its own way, and so may an origin's socket.
         _ended(board, task)
-        if task.stalled:
+        if task.stalled_s:
             raise _silent(task, origin) from error
         if isinstance(error, (OSError, EOFError)):
             raise TransientError(
@@ -72,11 +72,11 @@ def _read(
     left = task.stop - task.position
     filled = 0
     while left > filled:
-        _ended(board, task)
         room = min(len(buffer), left) - filled
         try:
+            _ended(board, task)
             count = body.readinto(buffer[filled : filled + room])
-        except Exception:
+        except BaseException:
             _hand_over(task, buffer[:filled], sink)
             raise
         if not 0 < count <= room:
@@ -111,7 +111,9 @@ def _ended(board: Board, task: Task) -> None:
 
 
 def _silent(task: Task, origin: Origin) -> TransientError:
-    return TransientError(f"{task.job.file.path}: no byte came for a while", where=origin.name)
+    return TransientError(
+        f"{task.job.file.path}: no byte came for {task.stalled_s:g} s", where=origin.name
+    )
 
 
 class _SinkError(Exception):
