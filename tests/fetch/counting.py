@@ -127,6 +127,11 @@ class CountingSource:
         return Manifest(manifest.source, manifest.id, tuple(arrived))
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     url, name, how = [*sys.argv[1:], "fast"][:3]
     model_module.parse_source = lambda uri, **_: CountingSource(url, uri)
@@ -135,17 +140,17 @@ def main() -> None:
     def hear(progress: Progress) -> None:
         nonlocal last
         if progress.phase is not last or how in {"slow", "stuck"}:
-            print(progress.phase.value, progress.file, progress.done, flush=True)
+            say(progress.phase.value, progress.file, progress.done)
             last = progress.phase
         if how == "slow":
             time.sleep(0.05)
         elif how == "stuck" and progress.phase is Phase.DOWNLOAD and progress.done > PIECE:
             time.sleep(60)
 
-    print("started", flush=True)
+    say("started")
     if how == "ready":
         sys.stdin.readline()
-    print(fetch(name, progress=hear).path, flush=True)
+    say(fetch(name, progress=hear).path)
 
 
 if __name__ == "__main__":

@@ -160,14 +160,16 @@ def test_the_fullest_of_several_leftovers_is_taken(store):
 def test_from_a_silent_process_elsewhere_is_copied_and_nothing_is_taken(store):
     """It may only be frozen: what it writes when it wakes must not reach our files."""
     folder = left_by(store, FAR, files=("w", "sub"))
-    with (folder / "revision" / "files" / "w").open("r+b") as still_open:
-        with store.stage(SOURCE, resume=True) as staging:
-            assert staging.resumed
-            still_open.write(b"GARBAGE IN THE SAME FILE")
-            still_open.flush()
-            assert (staging.files / "w").read_bytes() == b"first half"
-            assert (staging.scratch / "journal").read_text() == "10"
-            assert not (staging.root / "incoming").exists()
+    with (
+        (folder / "revision" / "files" / "w").open("r+b") as still_open,
+        store.stage(SOURCE, resume=True) as staging,
+    ):
+        assert staging.resumed
+        still_open.write(b"GARBAGE IN THE SAME FILE")
+        still_open.flush()
+        assert (staging.files / "w").read_bytes() == b"first half"
+        assert (staging.scratch / "journal").read_text() == "10"
+        assert not (staging.root / "incoming").exists()
     assert names(store) == [folder]
 
 
@@ -254,9 +256,8 @@ def test_old_leftovers_go_by_age_unless_their_process_lives(store):
     )
     before = time.time() - 25 * 3600
     for folder in (far, live):
-        for base, _, files in os.walk(folder, topdown=False):
-            for name in (*files, "."):
-                os.utime(os.path.join(base, name), (before, before))
+        for path in (*folder.rglob("*"), folder):
+            os.utime(path, (before, before))
     with store.stage("hf://org/other@1", resume=True):
         assert sorted(path for path in names(store) if NAME in path.name) == sorted([gone, live])
 

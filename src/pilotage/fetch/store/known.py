@@ -70,7 +70,9 @@ class KnownFiles:
         for path in self._candidates(file):
             with suppress(FileNotFoundError):
                 size = path.stat().st_size
-                if file.size in {None, size} and sha256_of(path, progress) == file.sha256:
+                if file.size not in {None, size}:
+                    continue
+                if sha256_of(path, progress) == file.sha256:
                     return size
                 if path == self._blobs.path(file.sha256):
                     path.unlink()  # its name is a promise that it breaks
