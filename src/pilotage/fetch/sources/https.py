@@ -28,7 +28,7 @@ from pilotage.errors import IntegrityError, SourceError
 from pilotage.fetch.http import Address, ETag, HttpClient, HttpOrigin, StatusError, Url
 from pilotage.fetch.http.url import shown
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path, checked_sha256
-from pilotage.fetch.origin import NoRangesError
+from pilotage.fetch.origin import ChangedError, NoRangesError
 from pilotage.fetch.progress import ProgressListener
 from pilotage.fetch.remote_code import check_configs
 from pilotage.fetch.retry import Retry
@@ -229,10 +229,10 @@ class HttpsSource:
             try:
                 with client.open_range(self.url, 0, 1, html=html) as answer:
                     return answer.total, answer.etag
-            except NoRangesError:
-                pass
+            except (NoRangesError, ChangedError):
+                pass  # ranges are ignored, or an empty file has no first byte
             except StatusError as error:
-                if error.status != 416:  # an empty file has no first byte
+                if error.status != 416:
                     raise
             with client.get(self.url, html=html) as answer:
                 return answer.total, answer.etag
