@@ -182,10 +182,16 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def client() -> Iterator[HttpClient]:
-    """A client that may talk to loopback, with short time-outs and no proxy."""
-    with HttpClient(
-        Guard(LOOPBACK), timeouts=Timeouts(connect_s=5, idle_s=0.4, head_s=1.0), proxies={}
-    ) as made:
+    """A client that may talk to loopback, with no proxy."""
+    with HttpClient(Guard(LOOPBACK), proxies={}) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty() -> Iterator[HttpClient]:
+    """The same with time-outs so short that a test can wait for them."""
+    timeouts = Timeouts(idle_s=0.4, head_s=1.0)
+    with HttpClient(Guard(LOOPBACK), timeouts=timeouts, proxies={}) as made:
         yield made
 
 

@@ -6,6 +6,7 @@ from pilotage.errors import SourceError
 from pilotage.fetch.http import Address, ETag, HttpOrigin, StatusError, Url
 from pilotage.fetch.manifest import FileEntry
 from pilotage.fetch.origin import ChangedError, NoRangesError, Origin, TransientError
+from pilotage.fetch.retry import Retry, RetryEvent, RetryPhase, RetryPolicy
 
 DATA = bytes(range(256)) * 1024
 FILE = FileEntry("model.gguf", len(DATA), "a" * 64)
@@ -159,3 +160,23 @@ def test_a_rate_limit_at_the_place_does_not_cost_the_redirector_a_call(serve, cl
         read(origin, 10, 20)
     assert read(origin, 10, 20) == DATA[10:20]
     assert len(hub.seen) == 1
+
+
+def test_the_policy_carries_a_part_over_every_passing_fault(serve, client):
+    faults = [
+        lambda x: x.reply(503),
+        lambda x: x.reply(429, {"retry-after-ms": "20"}),
+        lambda x: x.reset(),
+        lambda x: x.reply(206, {"Content-Range": "bytes 0-9/262144"}, DATA[:10]),
+        lambda x: x.reply(200, {}, DATA[:999], length=len(DATA)),
+    ]
+    server = serve(lambda x: faults.pop(0)(x) if faults else x.file(DATA))
+    origin = origin_of(client, server.url)
+    retry = Retry(RetryPolicy(base_s=0.01, cap_s=0.05))
+    told: list[RetryEvent] = []
+    got = retry.call(lambda: read(origin, 0, len(DATA)), origin=origin.name, told=told.append)
+    assert got == DATA
+    waits = [event for event in told if event.phase is RetryPhase.WAITING]
+    assert len(waits) == 5
+    assert waits[1].wait_s >= 0.02
+    assert waits[4].error.received

@@ -14,6 +14,8 @@ from pilotage.fetch.origin import TransientError
 
 _ENOUGH: Final = 256 * 1024
 _PATIENCE_S: Final = 0.1
+_LEAST: Final = 32 * 1024
+_MOST: Final = 1024 * 1024
 
 
 class HttpBody:
@@ -31,6 +33,7 @@ class HttpBody:
         self._length = length
         self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         self._done = 0
+        self._ask = _LEAST
         self._ended = False
         self._pending: SourceError | None = None
 
@@ -63,7 +66,7 @@ class HttpBody:
     def _some(self, room: memoryview) -> int:
         """At least one byte into `room`, or 0 at the end, which is then checked."""
         try:
-            data = self._response.read1(len(room), decode_content=False)
+            data = self._response.read1(min(len(room), self._ask), decode_content=False)
         except NETWORK_ERRORS as error:
             raise of_network(error, self._url, received=self._done > 0) from error
         if not data:
@@ -78,6 +81,12 @@ class HttpBody:
                 # http.client takes a head that was cut for a whole one: its length is missing.
                 raise TransientError("the answer has no length and no bytes", where=str(self._url))
             return 0
+        # Room is made for all that is asked for, so ask for what usually comes: 16 KiB by TLS,
+        # much more by plain sockets.
+        if len(data) == self._ask:
+            self._ask = min(2 * self._ask, _MOST)
+        elif 4 * len(data) < self._ask:
+            self._ask = max(self._ask // 2, _LEAST)
         self._done += len(data)
         if self._length is not None and self._done > self._length:
             self._ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -235,6 +236,20 @@ def _connection_classes(head_s: float) -> tuple[type[HTTPConnection], type[HTTPS
                 return super().getresponse()
 
     return LimitedHTTPConnection, LimitedHTTPSConnection
+
+
+class _QueriesHidden(logging.Filter):
+    """urllib3 logs every request line at DEBUG, and a signed URL's signature is in its query."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_QueriesHidden())
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from pilotage.fetch.http.client import Answer, HttpClient
+from pilotage.fetch.http.answer import Answer
+from pilotage.fetch.http.client import HttpClient
 from pilotage.fetch.http.failures import StatusError, changed
 from pilotage.fetch.http.headers import ETag
 from pilotage.fetch.http.url import Url
