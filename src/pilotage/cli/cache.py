@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.cells import cell_len, set_cell_size
 
-from pilotage.cli.fetch import progress_bars
+from pilotage.cli.fetch_progress import shown_progress
 from pilotage.errors import IntegrityError
 from pilotage.fetch import Cache, CachedRevision, Limits, Store, default_home
 from pilotage.units import format_size, parse_duration, parse_size, printable
@@ -60,7 +60,7 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Hash every file again; what differs goes into quarantine and is fetched anew when needed."""
-    with progress_bars() as progress:
+    with shown_progress() as progress:
         results = _cache(home).verify(progress=progress)
     damaged = [one for one in results if one.damaged]
     if as_json:

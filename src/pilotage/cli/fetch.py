@@ -7,41 +7,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
+from pilotage.cli.fetch_progress import json_progress, print_json, shown_progress
 from pilotage.cli.flags import apply_overrides
 from pilotage.errors import UsageError
-from pilotage.fetch import FetchedModel, Phase, ProgressListener
-from pilotage.fetch import Progress as FetchProgress
+from pilotage.fetch import FetchedModel
 from pilotage.fetch import fetch as fetch_model
 from pilotage.spec import Deployment, load
-from pilotage.units import printable
 
 SOURCE_VARIABLE: Final = "PILOTAGE_SOURCE"
 """Names where the model comes from in this environment: it stands for a source that is not given,
 and takes the place of a spec file's."""
 
 _SPEC_SUFFIXES = (".yaml", ".yml")
-_EVENTS_EVERY_S: Final = 0.5
 
 
 def fetch(
@@ -94,8 +78,7 @@ def fetch(
         model = from_environment(load(Path(source), deployment=deployment)).model
         source = model.source
         revision, sha256 = revision or model.revision, sha256 or model.sha256
-    screen = _json_lines if as_json else progress_bars
-    with screen() as progress:
+    with nullcontext(json_progress()) if as_json else shown_progress() as progress:
         fetched = fetch_model(
             source,
             sha256=sha256,
@@ -107,7 +90,7 @@ def fetch(
             verify=verify,
         )
     if as_json:
-        _print(event="fetched", **_as_dict(fetched))
+        print_json(event="fetched", **_as_dict(fetched))
     else:
         typer.echo(fetched.path)
 
@@ -130,55 +113,6 @@ def from_environment(deployment: Deployment) -> Deployment:
     return apply_overrides(deployment, {"model": model})
 
 
-@contextmanager
-def progress_bars(console: Console | None = None) -> Iterator[ProgressListener]:
-    """A bar a phase on standard error, gone afterwards; nothing while there is nothing to say."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = console or Console(stderr=True, highlight=False)
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[Phase, TaskID] = {}
-
-        def show(progress: FetchProgress) -> None:
-            if progress.phase is Phase.WAIT:
-                bars.console.print(f"waiting for {progress.file}, which fetches this model")
-                return
-            if progress.phase not in tasks:
-                tasks[progress.phase] = bars.add_task(progress.phase.value, total=None)
-            bars.update(tasks[progress.phase], completed=progress.done, total=progress.total)
-
-        yield show
-
-
-@contextmanager
-def _json_lines() -> Iterator[ProgressListener]:
-    """Progress for programs: a line at each change of phase, and two a second."""
-    last: tuple[Phase | None, float] = (None, 0.0)
-
-    def show(progress: FetchProgress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        phase, told = last
-        is_end = progress.done == progress.total
-        if progress.phase is phase and now - told < _EVENTS_EVERY_S and not is_end:
-            return
-        last = (progress.phase, now)
-        _print(
-            event="progress",
-            phase=progress.phase.value,
-            file=printable(progress.file),
-            done=progress.done,
-            total=progress.total,
-        )
-
-    yield show
-
-
 def _as_dict(fetched: FetchedModel) -> dict[str, Any]:
     return {
         "path": str(fetched.path),
@@ -186,8 +120,3 @@ def _as_dict(fetched: FetchedModel) -> dict[str, Any]:
         "bytes": sum(file.size or 0 for file in fetched.manifest.files),
         **fetched.manifest.as_dict(),
     }
-
-
-def _print(**fields: object) -> None:
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()

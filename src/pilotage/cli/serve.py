@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment, progress_bars
+from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment
+from pilotage.cli.fetch_progress import shown_progress
 from pilotage.cli.flags import Overrides, apply_overrides, with_spec_flags
 from pilotage.fetch import FetchedModel, default_home, fetch
 from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
@@ -93,7 +94,7 @@ class _Screen:
 
     def fetch(self, spec: Deployment) -> FetchedModel:
         """Have the model here, with a progress bar when that takes a download."""
-        with progress_bars(self._console) as show:
+        with shown_progress(self._console) as show:
             return fetch(
                 spec.model.source,
                 sha256=spec.model.sha256,
