@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import resource
 import threading
 import time
 
@@ -12,7 +13,7 @@ from pilotage.errors import IntegrityError, ResourceError, SourceError, StoreErr
 from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.origin import ChangedError, NoRangesError
 from pilotage.fetch.progress import Phase
-from pilotage.fetch.retry import GaveUpError
+from pilotage.fetch.retry import GaveUpError, Retry, RetryPolicy
 from pilotage.fetch.transfer import TransferFolder, TransferOptions, download
 from pilotage.fetch.transfer.journal import Journal
 
@@ -432,3 +433,49 @@ def test_threads_do_not_pile_up(folder):
         run(FaultyOrigin(FILES), folder)
     time.sleep(0)
     assert threading.active_count() == before
+
+
+class PatientRetry(Retry):
+    """Waits for an hour after a failure, but can be woken."""
+
+    def __init__(self, sleep=time.sleep):
+        super().__init__(RetryPolicy(base_s=3600, cap_s=3600), sleep=sleep, uniform=lambda _, b: b)
+        self.policy = RetryPolicy(base_s=3600, cap_s=3600, budget_s=1e9)
+
+    def sleeping(self, sleep):
+        return PatientRetry(sleep)
+
+
+def test_waits_for_the_origin_end_with_the_transfer(folder):
+    before = threading.active_count()
+    origin = FaultyOrigin({"f": BIG}, lambda *_: Fault("refuse"))
+    options = TransferOptions(threads=4, part_bytes=16_384, deadline_s=0.2)
+    with pytest.raises(SourceError, match=r"gave up|not finished"):
+        download(manifest_of(origin.files), origin, folder, retry=PatientRetry(), options=options)
+    cancelled = threading.Event()
+
+    def hear(progress):
+        if progress.retries >= 4:
+            cancelled.set()
+
+    with pytest.raises(SourceError, match="cancelled"):
+        download(
+            manifest_of(origin.files),
+            origin,
+            folder,
+            retry=PatientRetry(),
+            options=TransferOptions(threads=4, part_bytes=16_384),
+            progress=hear,
+            cancelled=cancelled,
+        )
+    assert threading.active_count() == before
+
+
+def test_thousands_of_small_files_need_few_descriptors(folder):
+    files = {f"part/{n}.json": b"%d" % n for n in range(1500)}
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, hard), hard))
+    try:
+        run(FaultyOrigin(files), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -19,7 +19,7 @@ faults = st.none() | st.builds(
 sizes = st.lists(st.sampled_from([0, 1, 7, 255, 1024, 3000]), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sizes=sizes,
     runs=st.lists(st.lists(faults, max_size=12), min_size=1, max_size=3),

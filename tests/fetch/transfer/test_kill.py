@@ -83,7 +83,7 @@ def rehearse(tmp_path, wanted):
 
 
 def test_killed_transfers_go_on_where_they_were(tmp_path):
-    assert rehearse(tmp_path, 24) <= 1
+    assert rehearse(tmp_path, 12) <= 1
 
 
 @pytest.mark.slow

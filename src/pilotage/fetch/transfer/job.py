@@ -75,12 +75,14 @@ class Digest:
         hashed: The bytes that are in it.
         claimed: Whether a thread is adding to it: only that one may.
         queued: Whether it waits for a hashing thread.
+        judged: Whether somebody took it, whole, to compare it with what was promised.
     """
 
     def __init__(self, file: FileEntry, size: int) -> None:
         self.hashed = 0
         self.claimed = False
         self.queued = False
+        self.judged = False
         self._sha256 = hashlib.sha256()
         # git's id of a blob covers its length too.
         self._git = (

@@ -121,10 +121,12 @@ class Journal:
         beside.unlink(missing_ok=True)
         descriptor = os.open(beside, _FLAGS | os.O_EXCL, 0o600)
         try:
-            _write(descriptor, self._header)
-            for index, known in enumerate(self._extents):
-                for extent in _apart(known.values()):
-                    _write(descriptor, _line([index, extent.start, extent.stop, extent.crc]))
+            lines = [
+                _line([index, extent.start, extent.stop, extent.crc])
+                for index, known in enumerate(self._extents)
+                for extent in _apart(known.values())
+            ]
+            _write(descriptor, self._header + b"".join(lines))
             beside.rename(self._path)
         except BaseException:
             os.close(descriptor)

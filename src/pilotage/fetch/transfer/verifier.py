@@ -75,14 +75,24 @@ class Verifier:
         with board.lock:
             digest.claimed = False
             if job.digest is digest:
-                if digest.hashed == job.size:
-                    self._enqueue(job)
-                else:
+                if digest.hashed < job.size:
                     board.follow(job)
+                    return
+                found = digest.entry(job.file, job.size)
+                if _is_wrong(job.file, found) or _is_doubtful(job, found):
+                    self._enqueue(job)
+                    return
+                # Here and now: many small files must not stay open until a thread is free.
+                digest.judged = True
+                job.done = found
+        if job.done is not None:
+            board.finish(job)
 
     def read(self, task: Task) -> None:
         """Draw the conclusion from a part that was read a second or a third time."""
         job = task.job
+        if task.revoked:
+            return
         if isinstance(task, Probe):
             if task.crc == task.extent.crc:
                 self._settle(job, changed=False)
@@ -134,7 +144,11 @@ class Verifier:
                 frontier = job.frontier() if digest is job.digest else 0
                 if digest.hashed >= frontier:
                     digest.claimed = False
-                    return digest is job.digest and digest.hashed == job.size
+                    whole = digest is job.digest and digest.hashed == job.size
+                    if not whole or digest.judged:
+                        return False
+                    digest.judged = True
+                    return True
             count = job.target.read(
                 buffer[: min(len(buffer), frontier - digest.hashed)], digest.hashed
             )
@@ -142,13 +156,11 @@ class Verifier:
 
     def _judge(self, job: Job, digest: Digest, buffer: memoryview) -> None:
         found = digest.entry(job.file, job.size)
-        wrong = _expected(job.file) not in {None, found.sha256, found.git_sha1}
-        doubtful = wrong or (job.resumed and _expected(job.file) is None)
-        if doubtful and not job.checked:
+        if _is_doubtful(job, found):
             job.checked = True
             if self._fetch_lost(job, buffer):
                 return
-        if wrong:
+        if _is_wrong(job.file, found):
             self._compare_more(job, found)
         else:
             job.done = found
@@ -179,9 +191,9 @@ class Verifier:
         self._board.fail(_never_verifies(self._source, job.file, found, repair))
 
     def _settle(self, job: Job, *, changed: bool) -> None:
-        repair = job.repair
-        assert repair is not None
         with self._board.lock:
+            if (repair := job.repair) is None:
+                return  # the file is fetched anew, whole
             last = repair.settle(changed=changed)
             if last and repair.changed:
                 job.digest = Digest(job.file, job.size)
@@ -193,6 +205,16 @@ class Verifier:
 
 def _expected(file: FileEntry) -> str | None:
     return file.sha256 or file.git_sha1
+
+
+def _is_wrong(file: FileEntry, found: FileEntry) -> bool:
+    return _expected(file) not in {None, found.sha256, found.git_sha1}
+
+
+def _is_doubtful(job: Job, found: FileEntry) -> bool:
+    """Whether the disk may not hold what arrived, and was not looked at yet."""
+    unvouched = job.resumed and _expected(job.file) is None
+    return not job.checked and (unvouched or _is_wrong(job.file, found))
 
 
 def _never_verifies(
