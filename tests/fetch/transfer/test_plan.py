@@ -8,7 +8,7 @@ from pilotage.fetch.transfer.options import MIB, TransferFolder, TransferOptions
 from pilotage.fetch.transfer.plan import LARGEST, MOST_PARTS, Extent, gaps, part_size, parts, step
 
 
-@given(st.integers(0, 1 << 45), st.integers(1, 64))
+@given(st.integers(0, 1 << 45) | st.integers(0, 1 << 32), st.integers(1, 64))
 def test_parts_are_neither_too_many_nor_too_small(size, threads):
     part = part_size(size, threads)
     count = -(-size // part)

@@ -38,8 +38,8 @@ def part_size(size: int, threads: int) -> int:
     costs much. A file of 16 MiB or more has at least two parts, none has more than 10,000.
     """
     wanted = max(size // (8 * threads), min(size // threads, 2 * SMALLEST))
-    bounded = max(SMALLEST, min(wanted, LARGEST), -(-size // MOST_PARTS))
-    return -(-bounded // MIB) * MIB
+    bounded = max(SMALLEST, min(wanted // MIB * MIB, LARGEST))
+    return max(bounded, -(-size // (MOST_PARTS * MIB)) * MIB)
 
 
 def step(part: int, threads: int, buffer: int) -> int:
