@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +32,7 @@ class Origin:
         self.models: dict[str, dict[str, bytes]] = {}
         self.calls: Counter[str] = Counter()
         self.served = 0
+        self.starts: dict[str, list[int]] = {}
         self.url = ""
         self._lock = threading.Lock()
 
@@ -52,6 +53,7 @@ class Origin:
         with self._lock:
             self.calls[path] += 1
             self.served += len(body) if rest else 0
+            self.starts.setdefault(path, []).append(start)
         return body
 
 
@@ -66,7 +68,8 @@ def running_origin() -> Iterator[Origin]:
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
-            self.wfile.write(body or b"")
+            with suppress(ConnectionError):  # the reader was killed
+                self.wfile.write(body or b"")
 
         def log_message(self, *args: object) -> None:
             pass

@@ -6,8 +6,12 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pilotage.fetch.store.owner import Owner, parse_owned
+
+TRASH: Final = "trash"
+"""Stands for the name of what is about to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Leftover:
         """Read a folder's name."""
         name, owner, is_free = parse_owned(path.name)
         return Leftover(path, name, owner, is_free)
+
+    @property
+    def is_rubbish(self) -> bool:
+        """Whether it is about to be deleted, or was when its process died."""
+        return self.name == TRASH
 
     @property
     def may_be_taken(self) -> bool:

@@ -197,7 +197,7 @@ def _broken_off(store: Store, *, at_once: bool) -> list[Path]:
     return [
         one.path
         for one in store.area.leftovers()
-        if (at_once and one.may_be_taken)
+        if (one.may_be_taken and (at_once or one.is_rubbish))
         or (not one.is_in_use and time.time() - one.last_write > STALE_AFTER)
     ]
 

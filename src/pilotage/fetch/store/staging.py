@@ -27,7 +27,7 @@ from pilotage.fetch.manifest import FileEntry
 from pilotage.fetch.store.blobs import unprotect
 from pilotage.fetch.store.copying import allocated, copy
 from pilotage.fetch.store.heartbeat import beating, filesystem_now
-from pilotage.fetch.store.leftover import Leftover
+from pilotage.fetch.store.leftover import TRASH, Leftover
 from pilotage.fetch.store.owner import Owner, owned_name
 from pilotage.fetch.store.ready import FILES, READY
 
@@ -35,7 +35,6 @@ STALE_AFTER: Final = 24 * 3600.0
 """Seconds without a write after which an abandoned staging folder is removed."""
 
 _HEARTBEAT: Final = "heartbeat"
-_TRASH: Final = "trash"
 _INCOMING: Final = "incoming"
 
 
@@ -134,7 +133,7 @@ class StagingArea:
             OSError: The cache cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        return self._named(_TRASH, Owner.me())
+        return self._named(TRASH, Owner.me())
 
     def leftovers(self) -> list[Leftover]:
         """All folders, this process's own included.
@@ -160,7 +159,7 @@ class StagingArea:
         for leftover in self.leftovers():
             if leftover.is_in_use:
                 continue
-            rubbish = leftover.may_be_taken and leftover.name in {_TRASH, useless}
+            rubbish = leftover.may_be_taken and (leftover.is_rubbish or leftover.name == useless)
             if rubbish or time.time() - leftover.last_write > STALE_AFTER:
                 self.remove(leftover.path)
 

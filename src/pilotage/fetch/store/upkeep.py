@@ -114,6 +114,7 @@ class Cache:
             return [
                 Unfinished(one.name, one.path, size_of(one.path), one.last_write, one.may_be_taken)
                 for one in self._store.area.leftovers()
+                if not one.is_rubbish
             ]
 
     def pin(self, name: str) -> CachedRevision:
