@@ -79,3 +79,23 @@ def test_a_promise_without_numbers_takes_what_comes():
 def test_a_digest_that_contradicts_the_source_is_found_before_the_first_byte():
     with pytest.raises(IntegrityError, match=f"expected sha256 {B}, found {A}"):
         manifest(FileEntry("f", 3, A)).expecting(B)
+
+
+def test_a_git_sha1_is_compared_where_it_alone_was_promised():
+    git, other = "1" * 40, "2" * 40
+    promised = manifest(FileEntry("f", 3, None, git))
+    promised.check_arrived(manifest(FileEntry("f", 3, A, git)))
+    for found in (other, None):
+        with pytest.raises(IntegrityError, match=f"expected git-sha1 {git}, found {found}"):
+            promised.check_arrived(manifest(FileEntry("f", 3, A, found)))
+    manifest(FileEntry("f", 3, A, git)).check_arrived(manifest(FileEntry("f", 3, A)))
+
+
+def test_json_carries_a_git_sha1_only_where_there_is_one():
+    whole = manifest(FileEntry("a", 3, A, "1" * 40), FileEntry("b", 0, B))
+    data = json.loads(json.dumps(whole.as_dict()))
+    assert Manifest.from_dict(data) == whole
+    assert "git_sha1" not in data["files"][1]
+    data["files"][0]["git_sha1"] = "../../x"
+    with pytest.raises(ValueError, match="a git-sha1 that is none"):
+        Manifest.from_dict(data)
