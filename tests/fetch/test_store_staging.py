@@ -189,12 +189,29 @@ def test_a_copy_that_was_broken_off_is_not_taken_for_a_whole_one(store):
         assert (staging.scratch / "journal").read_text() == "10"
 
 
-def test_no_room_for_a_copy_is_a_fresh_start(small_disk):
+@pytest.mark.parametrize(
+    ("sizes", "silent_s", "resumed"),
+    [
+        ((300_000, 300_000), 3600, True),  # there is room for a file, though not for both
+        ((700_000,), 3600, False),  # there is not even that: the old folder makes room
+        ((300_000, 300_000), 30, False),  # its owner may only be slow
+    ],
+)
+def test_where_there_is_no_room_for_a_copy_the_old_folder_is_emptied(
+    small_disk, sizes, silent_s, resumed
+):
     store = Store(small_disk, timing=Timing(beat_s=0.05))
-    left_by(store, FAR, content=os.urandom(700_000))
+    contents = [os.urandom(size) for size in sizes]
+    folder = left_by(store, FAR, silent_s=silent_s, files=())
+    for number, content in enumerate(contents):
+        (folder / "revision" / "files" / str(number)).write_bytes(content)
     with store.stage(SOURCE, resume=True) as staging:
-        assert not staging.resumed
-        assert list(staging.files.iterdir()) == list(staging.scratch.iterdir()) == []
+        assert staging.resumed == resumed
+        assert sorted(path.read_bytes() for path in staging.files.iterdir()) == (
+            sorted(contents) if resumed else []
+        )
+        assert [path.name for path in staging.scratch.iterdir()] == ["journal"] * resumed
+        assert names(store) == [staging.root] if silent_s > 60 else sorted([folder, staging.root])
 
 
 def test_a_successor_can_write_but_not_into_a_file_that_others_share(store):

@@ -53,6 +53,11 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise _explained(error, folder) from error
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether it says that the disk, or the user's share of it, has not the room."""
+    return isinstance(error, ResourceError) or getattr(error, "errno", None) in _FULL
+
+
 def _explained(error: OSError, folder: Path) -> PilotageError:
     if error.errno in _FULL:
         return ResourceError(

@@ -8,7 +8,8 @@ A folder may be taken over when its owner is proven to be dead on this machine, 
 (``free``). An owner on another machine or in another container that shows no sign of life may only
 be frozen, and would write on, wherever its open files have been moved to, when it wakes. So its
 folder is left alone and what it has is copied: first the journal, then the files, so that whatever
-the journal vouches for is in the copy. Everything is verified afterwards in any case.
+the journal vouches for is in the copy. Everything is verified afterwards in any case. Only where
+the disk has no room for both, and the silence is long, is the old folder emptied on the way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from pilotage.errors import ResourceError
+from pilotage.fetch.disk import is_full
 from pilotage.fetch.manifest import FileEntry
 from pilotage.fetch.store.blobs import unprotect
 from pilotage.fetch.store.copying import allocated, copy
@@ -35,6 +37,7 @@ STALE_AFTER: Final = 24 * 3600.0
 """Seconds without a write after which an abandoned staging folder is removed."""
 
 _HEARTBEAT: Final = "heartbeat"
+_GONE_AFTER: Final = 4  # times the silence after which it is copied from
 _INCOMING: Final = "incoming"
 
 
@@ -185,30 +188,37 @@ class StagingArea:
     def _copied(self, name: str, staging: Staging) -> bool:
         """Copy what the fullest silent folder of another machine has."""
         now = filesystem_now(staging.scratch)
-        silent = [
-            one
-            for one in self.leftovers()
-            if one.name == name
-            and one.may_be_copied
-            and now - _heard(one.path) > self._silent_s
-            and _fullness(one) > (0, 0)
+        found = [
+            (leftover, now - _heard(leftover.path))
+            for leftover in self.leftovers()
+            if leftover.name == name and leftover.may_be_copied and _fullness(leftover) > (0, 0)
         ]
-        for leftover in sorted(silent, key=_fullness, reverse=True):
-            theirs = Staging.at(leftover.path, resumed=True)
-            incoming = staging.root / _INCOMING
+        for leftover, silence in sorted(found, key=lambda one: _fullness(one[0]), reverse=True):
+            if silence <= self._silent_s:
+                continue
             try:
-                # The journal first: what it vouches for was written before it.
-                _copy_tree(theirs.scratch, incoming / "scratch")
-                _copy_tree(theirs.files, incoming / FILES)
-            except (OSError, ResourceError):  # removed meanwhile, or no room: then afresh
-                shutil.rmtree(incoming, ignore_errors=True)
+                _copy(leftover.path, staging)
+            except (OSError, ResourceError) as error:
+                if is_full(error) and silence > _GONE_AFTER * self._silent_s:
+                    return self._emptied(leftover.path, staging)
             else:
-                # The journal last: a kill in between must not leave it without its files.
-                (incoming / FILES).replace(staging.files)
-                (incoming / "scratch").replace(staging.scratch)
-                incoming.rmdir()
                 return True
         return False
+
+    def _emptied(self, folder: Path, staging: Staging) -> bool:
+        """Copy a folder file by file, removing each: where there is no room for both.
+
+        Its owner, should it wake after all, finds its folder gone and fails.
+        """
+        aside = self.doomed()
+        try:
+            folder.rename(aside)
+            _copy(aside, staging, emptying=True)
+        except (OSError, ResourceError):
+            return False
+        finally:
+            self.remove(aside)
+        return True
 
 
 def _loosen(staging: Staging) -> None:
@@ -247,13 +257,25 @@ def _heard(folder: Path) -> float:
         return float("inf")
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    target.mkdir(parents=True)
-    for path in files_below(source):
-        copied = target / path.relative_to(source)
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        copy(path, copied)
-        unprotect(copied)
+def _copy(folder: Path, staging: Staging, *, emptying: bool = False) -> None:
+    theirs, incoming = Staging.at(folder, resumed=True), staging.root / _INCOMING
+    try:
+        # The journal first: what it vouches for was written before it.
+        for source in (theirs.scratch, theirs.files):
+            target = incoming / source.name
+            target.mkdir(parents=True)
+            for path in files_below(source):
+                copied = target / path.relative_to(source)
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                copy(path, copied)
+                unprotect(copied)
+                if emptying:
+                    path.unlink()
+        # The journal last: a kill in between must not leave it without its files.
+        (incoming / theirs.files.name).replace(staging.files)
+        (incoming / theirs.scratch.name).replace(staging.scratch)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
