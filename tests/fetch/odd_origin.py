@@ -32,7 +32,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from fnmatch import fnmatchcase
@@ -204,6 +204,9 @@ class OddOrigin:
             self.requests[answer.kind] += 1
             start, stop = _range(request, answer)
             fault = next((f for f in self.faults if f.takes(request, answer, start, stop)), None)
+        if fault is not None and fault.do == "headers":
+            answer.headers |= fault.value
+            start, stop = _range(request, answer)  # a false ETag is compared like a true one
         if fault is not None and fault.do == "no-ranges":
             start, stop = 0, answer.body.size
         return answer, start, stop, fault
@@ -224,12 +227,17 @@ def _range(request: Request, answer: Answer) -> tuple[int, int]:
     asked = request.headers.get("range", "")
     if not (answer.ranges and answer.status == 200 and asked.startswith("bytes=")):
         return 0, size
-    if request.headers.get("if-range", answer.headers.get("ETag")) != answer.headers.get("ETag"):
+    if not _is_current(request.headers, answer):
         return 0, size
     first, _, last = asked.removeprefix("bytes=").partition("-")
     if not first:
         return max(0, size - int(last)), size
     return int(first), min(size, int(last) + 1 if last else size)
+
+
+def _is_current(headers: Mapping[str, str], answer: Answer) -> bool:
+    """Whether ``If-Range`` is absent or names the answer's ETag."""
+    return headers.get("if-range", answer.headers.get("ETag")) == answer.headers.get("ETag")
 
 
 class _Server(ThreadingHTTPServer):
@@ -323,13 +331,13 @@ class _Handler(BaseHTTPRequestHandler):
         status = answer.status
         if answer.ranges and status == 200:
             headers["Accept-Ranges"] = "bytes"
-            if "Range" in self.headers and do != "no-ranges" and start >= size:
-                status, start, stop = 416, 0, 0
-                headers["Content-Range"] = f"bytes */{size}"
-            elif (start, stop) != (0, size) or ("Range" in self.headers and do != "no-ranges"):
+            if do != "no-ranges" and "Range" in self.headers and _is_current(self.headers, answer):
                 status = 206
                 shift = 1 if do == "wrong-range" else 0
                 headers["Content-Range"] = f"bytes {start + shift}-{stop - 1 + shift}/{size}"
+                if start >= size:
+                    status, start, stop = 416, 0, 0
+                    headers["Content-Range"] = f"bytes */{size}"
         headers["Content-Length"] = str(stop - start)
         if self._tls:
             headers["Connection"] = "close"

@@ -10,7 +10,7 @@ from hub_origin import STRANGER, TOKEN, Hub
 from odd_origin import Blob
 
 from pilotage.errors import PilotageError, SourceError
-from pilotage.fetch import fetch, parse_source
+from pilotage.fetch import Phase, fetch, parse_source
 from pilotage.fetch.http import Timeouts
 from pilotage.fetch.retry import RetryPolicy
 from pilotage.fetch.sources.hub import HubSource
@@ -68,6 +68,17 @@ def test_a_model_is_fetched_whole_verified_and_once(hub):
     before = len(hub.origin.seen)
     assert fetch(MODEL).from_cache
     assert len(hub.origin.seen) == before
+
+
+def test_progress_is_of_the_whole_model_and_only_goes_on(hub):
+    told = []
+    model = fetch(MODEL, progress=told.append)
+    total = sum(file.size for file in model.manifest.files)
+    assert {one.total for one in told} == {total}
+    for phase in Phase:
+        done = [one.done for one in told if one.phase is phase]
+        assert done == sorted(done)
+    assert told[-1].done == total
 
 
 def test_resolving_costs_two_calls_and_none_a_file(hub):
@@ -214,6 +225,15 @@ def test_a_gated_repository_without_a_token_says_how_to_get_one(hub, monkeypatch
 def test_a_gate_that_only_the_bytes_know_of_is_explained_as_well(hub):
     hub.fault("status", on="file", value=(403, {"X-Error-Code": "GatedRepo"}))
     assert "the model is gated" in refusal().message
+
+
+def test_what_another_server_says_is_not_the_hubs_word(hub):
+    hub.redirect_large = True
+    hub.cdn.fault("status", value=(403, {"X-Error-Code": "GatedRepo"}))
+    error = refusal()
+    assert error.message == "the server answers 403 (Forbidden)"
+    assert error.where.startswith(hub.cdn.url)
+    assert "sig-5ecret" not in str(error.as_dict())
 
 
 def test_a_bad_token(hub, monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from pilotage.errors import SourceError
 from pilotage.fetch.http import Address, HttpOrigin
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path
-from pilotage.fetch.progress import ProgressListener
+from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.remote_code import check_configs, may_name_code
 from pilotage.fetch.retry import Retry
 from pilotage.fetch.selection import Selection
@@ -134,28 +134,32 @@ class HubSource:
         configs = tuple(file for file in manifest.files if may_name_code(file))
         rest = tuple(file for file in manifest.files if file not in configs)
         arrived: dict[str, FileEntry] = {}
-        with self._calls() as (api, retry):
+        with self._calls() as (api, retry), api.explained(manifest.id):
             origin = HttpOrigin(
                 api.client,
                 lambda file: Address(api.file_url(manifest.id, file.path), api.headers),
                 name=api.endpoint.origin,
             )
-            for files, journal in ((configs, "configs.journal"), (rest, "journal")):
-                if not files:
-                    continue
-                with api.explained(manifest.id):
-                    came = self.network.download(
-                        replace(manifest, files=files),
-                        origin,
-                        into,
-                        scratch,
-                        retry=retry,
-                        progress=progress,
-                        journal=journal,
-                    )
-                arrived |= {file.path: file for file in came.files}
-                if files is configs:
-                    check_configs(configs, into, self.selection, where=self.uri)
+
+            def transfer(
+                files: tuple[FileEntry, ...], journal: str, listener: ProgressListener
+            ) -> None:
+                came = self.network.download(
+                    replace(manifest, files=files),
+                    origin,
+                    into,
+                    scratch,
+                    retry=retry,
+                    progress=listener,
+                    journal=journal,
+                )
+                arrived.update({file.path: file for file in came.files})
+
+            if configs:
+                transfer(configs, "configs.journal", unheard if rest else progress)
+                check_configs(configs, into, self.selection, where=self.uri)
+            if rest:
+                transfer(rest, "journal", _after(configs, progress))
         return replace(manifest, files=tuple(arrived[file.path] for file in manifest.files))
 
     @contextmanager
@@ -176,3 +180,15 @@ def _check_name(path: str, where: str) -> None:
     except SourceError as error:
         error.where = where
         raise
+
+
+def _after(files: tuple[FileEntry, ...], listener: ProgressListener) -> ProgressListener:
+    """Tell of a transfer as of what follows that of `files`."""
+    before = sum(file.size or 0 for file in files)
+    return lambda told: listener(
+        replace(
+            told,
+            done=told.done + before,
+            total=None if told.total is None else told.total + before,
+        )
+    )

@@ -161,6 +161,8 @@ class HubApi:
     def _refusal(self, error: StatusError, revision: str) -> SourceError | None:
         """The hub's ``X-Error-Code`` and status as an error; None if it says no more than that."""
         token = self._token
+        if not str(error.where).startswith(f"{self.endpoint.origin}/"):
+            return None  # where the hub sent us to is another server, with other reasons
         match error.status, error.headers.get("X-Error-Code", ""):
             case _, "GatedRepo":
                 return self._gated()
