@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 from collections import Counter
@@ -115,6 +116,11 @@ def _every(gap_s: float, count: int) -> Schedule:
 async def _run(endpoint: Endpoint, load: Load, source: Numbered | None = None, **more) -> Trial:
     with prepared(load, source or Numbered(), seed=1) as spool:
         return await run(endpoint, load, spool, **{"timeout_s": 10.0, **more})
+
+
+def _senders() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if "pilotage.prove.client.sender" in each.cmdline()]
 
 
 def _outcomes(trial: Trial) -> dict[str, int]:
@@ -252,6 +258,128 @@ async def test_what_is_not_http_and_what_breaks_off() -> None:
     async with Server(odd).serving() as endpoint:
         trial = await _run(endpoint, _every(0.02, 10))
     assert _outcomes(trial) == {"garbage": 5, "broken": 5}
+
+
+async def test_a_server_that_crashes_over_a_request_is_not_asked_again() -> None:
+    """On a kept connection as on a new one: only a close that can be a race is no failure."""
+
+    async def crash(writer: asyncio.StreamWriter, number: int) -> None:
+        if number % 2:
+            await asyncio.sleep(1.2)
+            writer.close()
+        else:
+            _json(writer)
+
+    server = Server(crash)
+    async with server.serving() as endpoint:
+        trial = await _run(endpoint, _every(0.02, 10))
+    assert sorted(server.numbers) == list(range(10))
+    assert _outcomes(trial) == {"complete": 5, "broken": 5}
+
+
+async def test_a_connection_that_closes_just_then_is_tried_again_and_told() -> None:
+    dropped: set[int] = set()
+
+    async def race(writer: asyncio.StreamWriter, number: int) -> None:
+        if number == 3 and number not in dropped:
+            dropped.add(number)
+            writer.close()
+        else:
+            _json(writer)
+
+    async with Server(race).serving() as endpoint:
+        trial = await _run(endpoint, _every(0.05, 6))
+    assert _outcomes(trial) == {"complete": 6}
+    assert [record.resent for record in trial.records] == [0, 0, 0, 1, 0, 0]
+
+
+_FRAMED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(_WHOLE), _WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (_FRAMED * 2, "complete"),  # the second one is nobody's
+        (_FRAMED + b"\x00\x01", "complete"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + _FRAMED, "complete"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx", "garbage"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 100_000, "garbage"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 2_000_000, "garbage"),
+    ],
+)
+async def test_odd_answers_end_their_own_request_only(answer: bytes, outcome: str) -> None:
+    async def odd(writer: asyncio.StreamWriter, number: int) -> None:
+        writer.write(answer)
+        await writer.drain()
+
+    async with Server(odd).serving() as endpoint:
+        trial = await _run(endpoint, _every(0.002, 20), timeout_s=5)
+    assert _outcomes(trial) == {outcome: 20}
+
+
+async def test_numbers_that_fit_nowhere_end_their_own_request_only() -> None:
+    body = b'{"choices": [], "usage": {"completion_tokens": %d}}' % 10**30
+
+    async def boast(writer: asyncio.StreamWriter, number: int) -> None:
+        _json(writer, body if number % 2 else _WHOLE)
+
+    async with Server(boast).serving() as endpoint:
+        trial = await _run(endpoint, _every(0.005, 10))
+    assert _outcomes(trial) == {"complete": 5, "garbage": 5}
+
+
+async def test_an_answer_before_the_request_is_sent_does_not_hold_up_the_next() -> None:
+    """413 to a large body: the connection still has to carry what is left of it."""
+
+    @dataclass
+    class Large(Numbered):
+        def payloads(
+            self, count: int, *, seed: int, prescribed: Schedule | None = None
+        ) -> Iterator[Payload]:
+            for number in range(count):
+                yield Payload(b"x" * (16 << 20 if number == 0 else 10))
+
+    class Hasty(Server):
+        connections = 0
+
+        async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.connections += 1
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while b"Content-Length: 10\r" in await reader.readuntil(b"\r\n\r\n"):
+                    await reader.readexactly(10)
+                    _json(writer)
+                _json(writer, b"{}", "413 Content Too Large")
+                await asyncio.sleep(0.5)
+
+    server = Hasty(_at_once)
+    async with server.serving() as endpoint:
+        trial = await _run(endpoint, _every(0.2, 3), Large())
+    assert [record.outcome for record in trial.records] == ["refused", "complete", "complete"]
+    assert server.connections == 2
+
+
+async def test_waiting_for_a_file_is_the_clients_delay() -> None:
+    """With no file left for a connection, the time until there is one is not the server's."""
+
+    async def slowly(writer: asyncio.StreamWriter, number: int) -> None:
+        await asyncio.sleep(0.5)
+        _json(writer)
+
+    # What a sender inherits: 64 files are kept for other things, so two connections are left.
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with Server(slowly).serving() as endpoint:
+        load = _every(0.01, 6)
+        with prepared(load, Numbered(), seed=1) as spool:
+            running = asyncio.ensure_future(run(endpoint, load, spool, timeout_s=1.3))
+            while not (senders := _senders()):  # noqa: ASYNC110  no event tells of a process
+                await asyncio.sleep(0.001)
+            resource.prlimit(senders[0].pid, resource.RLIMIT_NOFILE, (66, 66))
+            trial = await running
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    delays = sorted(round(record.send_delay_s, 1) for record in trial.records)
+    assert delays[:2] == [0, 0]
+    assert delays[2] >= 0.4
+    assert delays[-1] >= 0.9
 
 
 async def test_nobody_there() -> None:

@@ -21,6 +21,9 @@ Outcome = Literal[
 ]
 """How a request ended."""
 
+LOCAL = "this machine: "
+"""What the error of a request begins with that failed for want of something on our own side."""
+
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """One request. All times are seconds since the run's start, on one clock for all senders.
@@ -29,6 +32,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         index: Place of the request in the schedule.
         scheduled_s: When it was due. Latency counts from here, however late it was sent.
         started_s: When the sender took it up; ``started_s - scheduled_s`` is the sender's delay.
+            Where it had no file left for a connection, that is when it got one.
         sent_s: When its bytes were handed to a connection. None if none could be had.
         first_token_s: When the first content of a stream arrived. None without a stream.
         last_token_s: When the last content of a stream arrived.
@@ -48,6 +52,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         text: The answer, if texts are kept.
         sender: Which sender process sent it.
         repeat: How often this payload had been used before in the run.
+        resent: How often it was sent again, because the server closed a kept connection just then.
     """
 
     index: int
@@ -72,6 +77,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     text: str | None = None
     sender: int = 0
     repeat: int = 0
+    resent: int = 0
 
     @property
     def send_delay_s(self) -> float:
@@ -98,8 +104,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         """Time per output token after the first: decode time by the tokens after the first.
 
         None for answers of one token, and when neither the server nor the chunks tell how many.
+        None, too, for answers that came in one piece: it would be 0, whatever the server took.
         """
-        if self.first_token_s is None or self.last_token_s is None:
+        if self.first_token_s is None or self.last_token_s is None or self.chunks < 2:
             return None
         tokens = self.completion_tokens or self.chunks
         return (self.last_token_s - self.first_token_s) / (tokens - 1) if tokens > 1 else None

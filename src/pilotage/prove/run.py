@@ -43,7 +43,8 @@ class Moment:
         begun: Requests begun so far.
         ended: Requests ended so far.
         in_flight: Requests under way.
-        overdue: Those of them that are late already, by the limits given to `run`.
+        overdue: Those of them that are late already, by the limits given to `run`; without those
+            of the warm-up.
     """
 
     at: float
@@ -163,6 +164,7 @@ async def run(
         first_token_by_s=first_token_by_s,
         end_by_s=end_by_s,
         cpus=cpus,
+        overdue_from_s=warm_up_s,
     )
     records: list[Record] = []
     stop = stop or Stop()

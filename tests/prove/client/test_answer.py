@@ -88,6 +88,11 @@ def test_completions_and_infer_streams() -> None:
             "out of memory",
         ),
         ((b"data: {oops}\n\n",), "garbage", "not JSON: {oops}"),
+        ((b'data: {"choices": {}}\n\n',), "garbage", '{"choices": {}}'),
+        ((_event(usage={"completion_tokens": 10**30}),), "garbage", "completion_tokens"),
+        ((_event(usage={"completion_tokens": -3}),), "garbage", "completion_tokens"),
+        ((b'data: {"usage": {"completion_tokens": 1e400}}\n\n',), "garbage", "1e400"),
+        ((b'data: {"usage": {"completion_tokens": NaN}}\n\n',), "garbage", "NaN"),
         ((b"data: \xff\xfe\n\n",), "garbage", "not JSON"),
         ((b'data: {"error": ' + b"[" * 100_000 + b"\n\n",), "garbage", "not JSON"),
     ],
@@ -176,6 +181,21 @@ def test_retry_after_in_seconds_milliseconds_and_as_a_date() -> None:
     answer = Answer(keep_text=False)
     answer.header(b"retry-after", b"soon")
     assert answer.retry_after_s is None
+
+
+def test_dates_that_no_calendar_has() -> None:
+    answer = Answer(keep_text=False)
+    answer.header(b"retry-after", b"Mon, 01 Jan 2024 00:00:00 +99999999999999")
+    assert answer.retry_after_s is None
+
+
+def test_a_compressed_answer_is_not_taken_for_a_broken_one() -> None:
+    answer = Answer(keep_text=False)
+    answer.header(b"content-type", b"text/event-stream")
+    answer.header(b"content-encoding", b"gzip")
+    answer.begin(200)
+    answer.body(b"\x1f\x8b", 0.0)
+    assert answer.ended() == ("garbage", "the answer is compressed (gzip), which was not asked")
 
 
 def test_the_servers_queue_time() -> None:

@@ -8,7 +8,7 @@ import re
 import time
 from array import array
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,9 +41,14 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+# What is no count of tokens makes the answer garbage: a sum with it would be nonsense, and records
+# hold 64 bits.
+_TokenCount = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _TokenCount | None = None
+    completion_tokens: _TokenCount | None = None
 
 
 class _Message(msgspec.Struct):
@@ -77,6 +82,7 @@ class Answer:
 
     __slots__ = (
         "_broken",
+        "_coding",
         "_data",
         "_done",
         "_error",
@@ -111,6 +117,7 @@ class Answer:
         self.queue_s: float | None = None
         self._keep_text = keep_text
         self._streamed = False
+        self._coding: bytes | None = None
         self._partial = b""
         self._data: list[bytes] = []
         self._texts: list[str] = []
@@ -145,6 +152,8 @@ class Answer:
             self._streamed = value.lower().startswith(b"text/event-stream")
         elif name in {b"content-length", b"transfer-encoding"}:
             self._unbounded = False
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            self._coding = value
         elif name == b"retry-after-ms":
             self.retry_after_s = _seconds(value, scale=1e-3)
         elif name == b"retry-after" and self.retry_after_s is None:
@@ -157,6 +166,9 @@ class Answer:
         self._size += len(data)
         if self._size > MAX_BYTES:
             self._broken = ("garbage", f"the answer is larger than {MAX_BYTES >> 20} MiB")
+        elif self._coding is not None and self.status == 200:
+            coding = _shown(self._coding)
+            self._broken = ("garbage", f"the answer is compressed ({coding}), which was not asked")
         if self._broken is not None:
             return
         if not self._streamed or self.status != 200:
@@ -305,7 +317,7 @@ def _seconds(value: bytes, scale: float = 1.0) -> float | None:
     except ValueError:
         try:
             at = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)

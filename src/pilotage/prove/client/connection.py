@@ -16,6 +16,9 @@ import httptools
 
 from pilotage.prove.client.answer import Answer, printable
 
+MAX_HEAD = 1024 * 1024
+"""Bytes without a byte of content (headers, interim answers, trailers) that are read in a row."""
+
 
 class Exchange(Protocol):
     """A request under way, as a connection sees it."""
@@ -47,14 +50,31 @@ class Connection(asyncio.Protocol):
     Attributes:
         used: Exchanges it has begun.
         now: Clock reading at the last bytes that arrived.
+        took_s: Seconds that it took to open: a round trip or more.
     """
 
-    __slots__ = ("_closed", "_exchange", "_parser", "_transport", "_untouched", "now", "used")
+    __slots__ = (
+        "_bare",
+        "_closed",
+        "_exchange",
+        "_keep",
+        "_parser",
+        "_transport",
+        "_untouched",
+        "_whole",
+        "now",
+        "took_s",
+        "used",
+    )
 
     def __init__(self, closed: Callable[[], None]) -> None:
         self._closed = closed
         self.used = 0
         self.now = 0.0
+        self.took_s = 0.0
+        self._bare = 0
+        self._whole = False
+        self._keep = False
         self._exchange: Exchange | None = None
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -65,11 +85,12 @@ class Connection(asyncio.Protocol):
         """Whether it can carry another exchange."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, head: bytes, body: bytes, exchange: Exchange) -> None:
+    def send(self, head: bytes, body: bytes | memoryview, exchange: Exchange) -> None:
         """Send a request; ``exchange`` is told what comes of it."""
         assert self._transport is not None
         self._exchange = exchange
         self._untouched = True
+        self._bare = 0
         self.used += 1
         self._transport.writelines((head, body))
 
@@ -93,18 +114,22 @@ class Connection(asyncio.Protocol):
             self.abort()  # an answer that nobody asked for
             return
         self._untouched = False
+        self._bare += len(data)
+        why = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            if self._exchange is exchange:
-                self._give_up(f"not HTTP: {error}", garbage=True)
-            else:
-                self.abort()  # bytes after the answer's end
-            return
-        if self._exchange is exchange and exchange.answer.hopeless:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            why = f"not HTTP: {error}"
+        if self._whole:
+            self._finish(clean=why is None)
+        elif why is not None:
+            self._give_up(why, garbage=True)
+        elif exchange.answer.hopeless:
             self._exchange = None
             self.abort()
             exchange.answered(self, reusable=False)
+        elif self._bare > MAX_HEAD:
+            self._give_up(f"more than {MAX_HEAD >> 20} MiB of headers", garbage=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange: whole if the close was what delimited its body, else broken."""
@@ -124,27 +149,42 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header field."""
-        if self._exchange is not None:
+        if self._exchange is not None and not self._whole:
             self._exchange.answer.header(name.lower(), value)
 
     def on_headers_complete(self) -> None:
         """Take the status, unless it is an interim one (100 Continue)."""
         status = self._parser.get_status_code()
-        if self._exchange is not None and status >= 200:
+        if self._exchange is not None and not self._whole and status >= 200:
             self._exchange.answer.begin(status)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
-        if self._exchange is not None:
+        self._bare = 0
+        if self._exchange is not None and not self._whole:
             self._exchange.answer.body(body, self.now)
 
+    def on_message_begin(self) -> None:
+        """See bytes after the answer's end: what they belong to, nobody knows."""
+        if self._whole:
+            self._keep = False
+
     def on_message_complete(self) -> None:
-        """End the exchange."""
+        """Note that the answer is whole, unless it is an interim one."""
         exchange = self._exchange
-        if exchange is None or exchange.answer.status is None:
+        if exchange is None or exchange.answer.status is None or self._whole:
             return
-        self._exchange = None
-        exchange.answered(self, reusable=self._parser.should_keep_alive())
+        self._whole = True
+        self._keep = self._parser.should_keep_alive()
+
+    def _finish(self, *, clean: bool) -> None:
+        """End the exchange. Not before all that arrived is parsed: the next request may go out."""
+        exchange, self._exchange, self._whole = self._exchange, None, False
+        assert exchange is not None
+        # An answer may come before the request is sent (413 to a large body): what is left of
+        # that would hold up the next request.
+        sent = self._transport is not None and not self._transport.get_write_buffer_size()
+        exchange.answered(self, reusable=clean and self._keep and sent)
 
     def _give_up(self, why: str, *, garbage: bool) -> None:
         exchange, self._exchange = self._exchange, None
@@ -162,7 +202,9 @@ async def connect(
         OSError: There is none to be had; ``ssl.SSLError`` among them.
     """
     loop = asyncio.get_running_loop()
+    began = time.monotonic()
     _, connection = await loop.create_connection(
         lambda: Connection(closed), host, port, ssl=tls, server_hostname=host if tls else None
     )
+    connection.took_s = time.monotonic() - began
     return connection

@@ -34,6 +34,7 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
         end_by_s: Seconds after which a request without an end is; None for never.
         keep_text: Whether records hold the answers' text.
         cpus: CPU cores to keep to; empty for all.
+        overdue_from_s: Requests due before this second (warm-up) are never overdue.
     """
 
     sender: int
@@ -54,6 +55,7 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
     first_token_by_s: float | None = None
     end_by_s: float | None = None
     cpus: tuple[int, ...] = ()
+    overdue_from_s: float = 0.0
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):

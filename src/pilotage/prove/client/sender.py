@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import queue
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import uvloop
 
@@ -42,7 +43,7 @@ from pilotage.prove.client.messages import (
     to_sender_decoder,
 )
 from pilotage.prove.client.spool import SpooledPayloads, read_times
-from pilotage.prove.record import Outcome, Record, SenderStats
+from pilotage.prove.record import LOCAL, Outcome, Record, SenderStats
 
 _REPORT_S = 0.1
 _SWEEP_S = 0.02
@@ -53,7 +54,19 @@ _AT_ONCE = 32
 _REST_S = 0.1
 """How long a client of a closed loop waits after a failure before it sends again."""
 
+_RACE_S = 0.02
+_LONGEST_RACE_S = 0.5
+"""How long after a request was sent the end of its kept connection may be a race; see `_raced`."""
+
+_OURS = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+    errno.EADDRNOTAVAIL,  # no port left
+}
 _RESERVED_FILES = 64
+_MOST_TRACES = 10
 _PRIORITY = -10
 
 
@@ -65,6 +78,8 @@ class _Request:
         "connection",
         "due",
         "over",
+        "queued",
+        "resent",
         "row",
         "sender",
         "sent",
@@ -81,6 +96,8 @@ class _Request:
         self.sent: float | None = None
         self.connection: Connection | None = None
         self.over = False
+        self.queued = False
+        self.resent = 0
         self.answer = Answer(keep_text=sender.setup.keep_text)
 
     def answered(self, connection: Connection, *, reusable: bool) -> None:
@@ -94,12 +111,30 @@ class _Request:
 
     def failed(self, connection: Connection, why: str, *, garbage: bool, untouched: bool) -> None:
         """See `pilotage.prove.client.connection.Exchange`."""
-        if untouched and connection.used > 1:
-            # A kept connection that the server closed while it was idle: the request was never
-            # read, and every HTTP client sends it again on a new one.
+        if untouched and not self.over and self._raced(connection):
+            self.resent += 1
             self.sender.connect_for(self)
             return
         self.end("garbage" if garbage else "broken", why, time.monotonic())
+
+    def _raced(self, connection: Connection) -> bool:
+        """Whether the server had closed the kept connection before it could see the request.
+
+        Then every HTTP client sends it again on a new one. The news of it takes a round trip at
+        most; a connection that ends later ends because the server failed, which must not be
+        hidden by trying again. How often it was tried again is told.
+        """
+        longest = min(_LONGEST_RACE_S, _RACE_S + 2 * connection.took_s)
+        return (
+            connection.used > 1
+            and self.sent is not None
+            and time.monotonic() - self.sent <= longest
+        )
+
+    def take_up(self) -> None:
+        """Note that the sender has what it takes to send it, after it had not."""
+        self.queued = False
+        self.started = time.monotonic()
 
     def end(self, outcome: Outcome, error: str | None, at: float) -> None:
         """Record the end, once."""
@@ -246,8 +281,11 @@ class Sender:
         """Have a new connection carry ``request``, or the next one that is free."""
         request.connection = None
         if self._connections >= self._most_connections:
+            request.queued = True
             self._waiting.append(request)
             return
+        if request.queued:
+            request.take_up()
         self._connections += 1
         self._opened += 1
         task = self._loop.create_task(self._connect(request))
@@ -258,7 +296,8 @@ class Sender:
         try:
             connection = await connect(self.setup.host, self.setup.port, self._tls, self._closed)
         except OSError as error:
-            request.end("unreachable", printable(_reason(error)), time.monotonic())
+            ours = LOCAL if error.errno in _OURS else ""
+            request.end("unreachable", printable(f"{ours}{_reason(error)}"), time.monotonic())
             self._closed()
             return
         if request.over:
@@ -280,6 +319,7 @@ class Sender:
         while self._waiting:
             request = self._waiting.popleft()
             if not request.over:
+                request.take_up()
                 self._send(request, connection)
                 return
         self._idle.append(connection)
@@ -299,6 +339,8 @@ class Sender:
 
     def ended(self, request: _Request, outcome: Outcome, error: str | None, at: float) -> None:
         """Write the record of ``request``, which ended ``at``."""
+        if request.queued:
+            request.take_up()  # never, really: all its time was ours
         self._in_flight -= 1
         _, _, _, prompt_tokens, asked_tokens = self._payloads.rows[request.row]
         index = request.serial * self.setup.senders + self.setup.sender
@@ -327,6 +369,7 @@ class Sender:
                 text=answer.text,
                 sender=self.setup.sender,
                 repeat=index // len(self._payloads.rows),
+                resent=request.resent,
             )
         )
         if self.setup.times_fd < 0 and not self._all_begun:
@@ -359,7 +402,12 @@ class Sender:
             expected = time.monotonic() + _TICK_S
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
-            self._lags.append(max(0.0, now - expected))
+            # Of whatever came while the loop stood still, most waited: one look for each tick
+            # that was missed, or a stall would count no more than a moment.
+            lag = max(0.0, now - expected)
+            self._lags.append(lag)
+            while (lag := lag - _TICK_S) > 0:
+                self._lags.append(lag)
             if now >= next_sweep:
                 next_sweep = now + _SWEEP_S
                 self._sweep(now)
@@ -373,8 +421,10 @@ class Sender:
         while running and (running[0].over or running[0].due <= limit):
             request = running.popleft()
             if not request.over:
-                waited = f"no whole answer in {self.setup.timeout_s:g} s"
-                self._drop(request, "timeout", waited)
+                what = "no whole answer" if request.sent is not None else "no connection"
+                if request.queued:
+                    what = f"{LOCAL}no file left for a connection"
+                self._drop(request, "timeout", f"{what} in {self.setup.timeout_s:g} s")
 
     def _flush(self) -> None:
         records, self._records = self._records, []
@@ -391,7 +441,7 @@ class Sender:
             age = now - request.due
             if age <= min(limits):
                 break
-            if request.over:
+            if request.over or request.due - self._start < setup.overdue_from_s:
                 continue
             no_token = request.answer.first_at is None
             late += (setup.end_by_s is not None and age > setup.end_by_s) or (
@@ -428,6 +478,18 @@ class _Reporter:
                 self._pipe.flush()
 
 
+class _Complaints:
+    """Lets the loop complain a few times only: nobody reads standard error before the end."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_TRACES
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if self._left > 0:
+            self._left -= 1
+            loop.default_exception_handler(context)
+
+
 async def _main(reporter: _Reporter) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -435,6 +497,7 @@ async def _main(reporter: _Reporter) -> None:
     setup = await _read(reader)
     if not isinstance(setup, Setup):
         return
+    loop.set_exception_handler(_Complaints())
     if setup.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, setup.cpus)
     sender = Sender(setup, reporter)

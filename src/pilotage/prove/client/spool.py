@@ -31,6 +31,7 @@ TABLE = np.dtype(
 """A row a payload: where its body is and what is known of it."""
 
 _REPORT_EVERY = 256
+_COPIED = 64 * 1024
 
 
 class Spool:
@@ -135,13 +136,19 @@ class SpooledPayloads:
 
     def __init__(self, bodies_fd: int, table_fd: int) -> None:
         self._bodies = _mapped(bodies_fd)
+        self._view = memoryview(self._bodies)
         table = np.frombuffer(_mapped(table_fd), dtype=TABLE)
         # Python integers: they are faster than NumPy's when read one at a time.
         self.rows: list[tuple[int, int, int, int, int]] = table.tolist()
 
-    def body(self, offset: int, length: int) -> bytes:
-        """The bytes of a body."""
-        return self._bodies[offset : offset + length]
+    def body(self, offset: int, length: int) -> bytes | memoryview:
+        """The bytes of a body.
+
+        A large one stays in the file: a server that reads slowly, or not at all, has thousands of
+        them wait to be sent, and they would not fit into memory.
+        """
+        end = offset + length
+        return self._bodies[offset:end] if length <= _COPIED else self._view[offset:end]
 
 
 def read_times(times_fd: int) -> NDArray[np.float64]:
