@@ -169,6 +169,14 @@ def test_a_bin_is_openvino_only_beside_its_xml():
         choose(["a/m.xml", "b/m.bin"])
 
 
+@pytest.mark.parametrize(
+    "name", ["pytorch_model", "pytorch_model-00001-of-00002", "adapter_model", "a/training_args"]
+)
+def test_an_xml_beside_it_makes_no_pickle_safe(name):
+    with pytest.raises(SourceError, match="can run code"):
+        choose([f"{name}.xml", f"{name}.bin"])
+
+
 def test_a_list_made_by_hand_is_taken_whole_or_refused():
     files = ["a.gguf", "b.gguf", "c.png", "d.bin"]
     with pytest.raises(SourceError, match=r"can run code.*d\.bin"):

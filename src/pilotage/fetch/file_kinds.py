@@ -36,6 +36,11 @@ _UNSAFE: Final = re.compile(
     r"|zip|tar|gz|tgz|bz2|xz|zst|7z|rar)$",  # anything may be inside
     re.IGNORECASE,
 )
+_TORCH: Final = re.compile(
+    r"(?:pytorch|diffusion_pytorch|adapter|training|optimizer|scheduler|random_states|rng|consol"
+    r"idated|learned_embeds|ip[-_]adapter|lora|tf_model|flax)",
+    re.IGNORECASE,
+)
 _EXTERNAL_DATA: Final = re.compile(r"\.onnx[._]data(?:[._]?\d+)?$", re.IGNORECASE)
 _COMPANION: Final = re.compile(
     r"(?:.*\.(?:json|jinja|jinja2|tiktoken|spm|bpe|vocab|ya?ml|md|txt|model)"
@@ -57,14 +62,9 @@ def _kind(path: str, everything: set[str]) -> Kind:
         return _BY_SUFFIX[suffix]
     if _EXTERNAL_DATA.search(path):
         return Kind.ONNX
-    if (
-        suffix in {".xml", ".bin"}
-        and {
-            str(pure.with_suffix(".xml")),
-            str(pure.with_suffix(".bin")),
-        }
-        <= everything
-    ):
+    # Both beside each other, and not a name that PyTorch's libraries would unpickle.
+    pair = {str(pure.with_suffix(".xml")), str(pure.with_suffix(".bin"))}
+    if path in pair and pair <= everything and not _TORCH.match(pure.name):
         return Kind.OPENVINO
     if _UNSAFE.search(pure.name):
         return Kind.UNSAFE

@@ -100,6 +100,10 @@ class Selection:
         name = PurePosixPath(path).name
         return any(_matches(p, path) and p.rpartition("/")[2] == name for p in self.include)
 
+    def asks_for(self, path: str) -> bool:
+        """Whether an include pattern names this file or its suffix: needed for what is unsafe."""
+        return any(_names(p, path) for p in self.include)
+
     def choose(self, paths: Sequence[str], *, where: str) -> Choice:
         """The files to take out of a listing.
 
@@ -115,7 +119,7 @@ class Selection:
         if not within:
             raise self._nothing(paths, where)
         kinds = kinds_of(paths)
-        named = {path for path in within if any(_names(p, path) for p in self.include)}
+        named = {path for path in within if self.asks_for(path)}
         rest = [path for path in within if path not in named]
         chosen = named | default_choice(
             rest, kinds, where=where, weights_named=has_weights(named, kinds)
@@ -145,7 +149,7 @@ class Selection:
             raise self._nothing(paths, where)
         kinds = kinds_of(paths)
         unsafe = tuple(path for path in within if kinds[path] is Kind.UNSAFE)
-        unnamed = [path for path in unsafe if not any(_names(p, path) for p in self.include)]
+        unnamed = [path for path in unsafe if not self.asks_for(path)]
         if unnamed:
             raise _refused(unnamed, where)
         return Choice(within, unsafe, ())

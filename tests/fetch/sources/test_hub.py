@@ -157,6 +157,13 @@ def test_pickles_and_programs_come_when_they_are_named_and_that_is_said(hub, cap
     assert "can run code" in refusal("hf://org/pickled").message
 
 
+def test_a_pickle_that_passes_for_other_weights_is_not_published(hub, home):
+    hub.add("org/sly", {"m.xml": b"<net/>", "m.bin": b"PK\x03\x04" + bytes(1000)})
+    error = refusal("hf://org/sly")
+    assert "m.bin passes for OpenVINO's weights and is a pickle" in error.message
+    assert list((home / "models").iterdir()) == []
+
+
 AUTO = json.dumps({"auto_map": {"AutoModel": "other/repo--modeling.Model"}}).encode()
 
 

@@ -29,6 +29,7 @@ from pilotage.fetch.http import Address, ETag, HttpClient, HttpOrigin, StatusErr
 from pilotage.fetch.http.url import shown
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path, checked_sha256
 from pilotage.fetch.origin import ChangedError, NoRangesError
+from pilotage.fetch.pickles import check_not_pickled
 from pilotage.fetch.progress import ProgressListener
 from pilotage.fetch.remote_code import check_configs
 from pilotage.fetch.retry import Retry
@@ -166,6 +167,7 @@ class HttpsSource:
             )
         if listed:
             check_configs(arrived.files, into, self.selection, where=self.uri)
+            check_not_pickled(arrived.files, into, self.selection, where=self.uri)
         for promised, file in zip(manifest.files, arrived.files, strict=True):
             if promised.sha256 is None:
                 self._trusted(into / file.path, file)

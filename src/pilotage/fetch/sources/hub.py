@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from pilotage.errors import SourceError
 from pilotage.fetch.http import Address, HttpOrigin
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path
+from pilotage.fetch.pickles import check_not_pickled
 from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.remote_code import check_configs, may_name_code
 from pilotage.fetch.retry import Retry
@@ -160,6 +161,7 @@ class HubSource:
                 check_configs(configs, into, self.selection, where=self.uri)
             if rest:
                 transfer(rest, "journal", _after(configs, progress))
+                check_not_pickled(rest, into, self.selection, where=self.uri)
         return replace(manifest, files=tuple(arrived[file.path] for file in manifest.files))
 
     @contextmanager
