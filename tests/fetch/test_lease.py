@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -251,7 +252,7 @@ def test_of_many_that_see_a_dead_holder_one_gets_the_turn(tmp_path):
     owner = Owner(Owner.me().place, gone.pid, 1)
     gone.wait()
     lease_of(path, str(owner))
-    patient = Timing(lease_s=60, poll_s=0.01)
+    patient = Timing(lease_s=60, poll_s=0.001)
     inside, most = 0, 0
 
     def work() -> None:
@@ -262,12 +263,22 @@ def test_of_many_that_see_a_dead_holder_one_gets_the_turn(tmp_path):
             time.sleep(0.02)
             inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(6)]
+    threads = [threading.Thread(target=work) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert most == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_dies_while_breaking_a_lease_does_not_keep_it_for_ever(tmp_path):
+    path = tmp_path / "lease"
+    lease_of(path)
+    marker = f"lease.{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    (tmp_path / marker).touch()
+    with take(path, Timing(lease_s=0.2, poll_s=0.02)) as turn:
+        assert turn.is_held
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,7 @@ compared.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -100,8 +101,11 @@ def take_turn(
         now = time.monotonic()
         if state.sign != seen:
             seen, since = state.sign, now
-        if state.is_dead or now - since > timing.lease_s:
-            _break(path, state.content)
+        silence = now - since
+        # Who breaks a lease holds a marker for a moment; one that stays is a killed process's.
+        if (state.is_dead or silence > timing.lease_s) and _break(
+            path, state.content, marker_is_stale=silence > 2 * timing.lease_s
+        ):
             continue
         if not told:
             progress(Progress(Phase.WAIT, state.holder, 0, None))
@@ -181,15 +185,24 @@ def _look(path: Path) -> _State | None:
     return _State(content, content + str((stat.st_ino, stat.st_mtime_ns)).encode())
 
 
-def _break(path: Path, content: bytes) -> None:
-    """Take away the lease that has `content`, and no other."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+def _break(path: Path, content: bytes, *, marker_is_stale: bool) -> bool:
+    """Remove the lease that has `content`, and not one that a faster waiter has made since.
+
+    False when another process is about to do it.
+
+    Only who makes the marker, whose name is that content's, may remove that lease.
+    """
+    marker = path.with_name(f"{path.name}.{hashlib.sha256(content).hexdigest()[:16]}")
+    if marker_is_stale:
+        marker.unlink(missing_ok=True)
     try:
-        path.rename(aside)
-        if aside.read_bytes() != content:
-            # Another waiter was faster and its new lease was taken: give it back.
-            with suppress(OSError):
-                os.link(aside, path)
-        aside.unlink(missing_ok=True)
-    except FileNotFoundError:
-        return  # another waiter was faster
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    except FileExistsError:
+        return False
+    try:
+        with suppress(FileNotFoundError):
+            if path.read_bytes() == content:
+                path.unlink()
+    finally:
+        marker.unlink(missing_ok=True)
+    return True
