@@ -233,6 +233,13 @@ async def test_no_request_outlives_its_time() -> None:
     assert all(0.6 <= record.e2e_s < 5 for record in trial.records)
     assert max(moment.overdue for moment in moments) > 5
     assert sum(len(moment.new) for moment in moments) == 20
+    moments.clear()
+    async with Server(never).serving() as endpoint:
+        await _run(
+            endpoint, _every(0.02, 20), timeout_s=0.6, end_by_s=0.2, on_moment=moments.append,
+            warm_up_s=10,
+        )  # fmt: skip
+    assert max(moment.overdue for moment in moments) == 0
 
 
 async def test_connections_that_close_after_an_answer_cost_no_request() -> None:

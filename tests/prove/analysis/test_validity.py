@@ -2,7 +2,7 @@ import pytest
 from trials import FAILED, of_latencies, record, sender, streamed, trial
 
 from pilotage.prove.analysis.validity import validity
-from pilotage.prove.record import Record
+from pilotage.prove.record import LOCAL, Record
 from pilotage.prove.trial import Trial
 
 
@@ -105,3 +105,29 @@ def test_warnings() -> None:
         "1 of 10 answers ended before the length that was asked for; the load was lighter than "
         "planned",
     ]
+
+
+def test_what_the_client_lacked_is_no_finding_about_the_server() -> None:
+    fields = {"outcome": "unreachable", "error": f"{LOCAL}Too many open files", "status": None}
+    found = validity(warmed([record(i, **(fields if i == 7 else {})) for i in range(50)]))
+    assert not found.valid
+    assert "1 requests failed for want of something on the client's side" in found.reasons[0]
+
+
+def test_requests_that_were_sent_again_are_told() -> None:
+    found = validity(warmed([record(i, resent=int(i < 2)) for i in range(50)]))
+    assert found.valid
+    assert found.warnings[0].startswith("2 requests were sent again")
+
+
+def test_what_chunks_hide_is_told() -> None:
+    streams = [streamed(i, first=0.2, tpot=0.01, tokens=5, completion_tokens=15) for i in range(50)]
+    (warning,) = validity(warmed(streams)).warnings
+    assert warning.startswith("a chunk of the streams holds 2.8 tokens on average")
+    silent = [
+        streamed(i, first=0.2, tpot=0.01, tokens=5, completion_tokens=None) for i in range(50)
+    ]
+    (warning,) = validity(warmed(silent)).warnings
+    assert warning.startswith("the server did not count the tokens of 50 of 50 streamed answers")
+    plain = [streamed(i, first=0.2, tpot=0.01, tokens=5, completion_tokens=6) for i in range(50)]
+    assert validity(warmed(plain)).warnings == ()

@@ -10,15 +10,18 @@ import numpy as np
 from pilotage.prove.analysis.sample import Sample, in_due_order
 from pilotage.prove.analysis.statistics import percentile
 from pilotage.prove.analysis.token_counts import is_short
-from pilotage.prove.record import Record, SenderStats
+from pilotage.prove.record import LOCAL, Record, SenderStats
 from pilotage.prove.result import SendDelay, Validity
 from pilotage.prove.trial import Trial
 from pilotage.units import format_duration
 
 _LEAST_LIMIT_S: Final = 0.005
-_LIMIT_SHARE: Final = 0.05
+LIMIT_SHARE: Final = 0.05
+"""How large the client's own delay may be, as a share of what it measures."""
+
 _BUSY: Final = 0.95
 _SHORT_SHARE: Final = 0.05
+_TOKENS_A_CHUNK: Final = 1.1
 _REMEDY: Final = "give it more --senders, a lower rate, or another machine"
 
 
@@ -48,6 +51,12 @@ def validity(trial: Trial) -> Validity:
             f"sender {slowest.sender} noticed 1 event of 100 {_time(slowest.loop_lag_p99_s)} or "
             f"more after it came, with {_time(limit)} allowed; {_REMEDY}"
         )
+    ours = [record for record in records if (record.error or "").startswith(LOCAL)]
+    if ours:
+        reasons.append(
+            f"{len(ours):,} requests failed for want of something on the client's side "
+            f"({ours[0].error}); give it more files and ports, or another machine"
+        )
     delayed = (delay is not None and delay.max > limit) or any(
         sender.loop_lag_max_s > limit for sender in trial.senders
     )
@@ -72,7 +81,7 @@ def _limit(records: Sequence[Record]) -> float:
     complete = [record for record in records if record.complete]
     latencies = [record.ttft_s for record in complete if record.ttft_s is not None]
     median = percentile(Sample.of(latencies or [each.e2e_s for each in complete]).ordered, 0.5)
-    return max(_LEAST_LIMIT_S, _LIMIT_SHARE * (median or 0.0))
+    return max(_LEAST_LIMIT_S, LIMIT_SHARE * (median or 0.0))
 
 
 def _send_delay(records: Sequence[Record]) -> SendDelay | None:
@@ -119,12 +128,40 @@ def _warnings(
             f"{repeated:,} of {len(records):,} requests repeated an earlier payload; a server "
             "that caches prompts answers those faster"
         )
+    resent = sum(record.resent > 0 for record in records)
+    if resent:
+        warnings.append(
+            f"{resent:,} requests were sent again, because the server closed a kept connection "
+            "just when they were sent; see that it does so for being idle and not for a crash"
+        )
+    warnings.extend(_about_chunks(records))
     shortness = [is_short(record) for record in records if record.complete]
     known = [short for short in shortness if short is not None]
     if known and sum(known) > _SHORT_SHARE * len(known):
         warnings.append(
             f"{sum(known):,} of {len(known):,} answers ended before the length that was asked "
             "for; the load was lighter than planned"
+        )
+    return warnings
+
+
+def _about_chunks(records: Sequence[Record]) -> list[str]:
+    """What is to be known of the times between tokens, of which a client sees chunks only."""
+    streams = [record for record in records if record.complete and record.chunks > 0]
+    counted = [record for record in streams if record.completion_tokens is not None]
+    warnings = []
+    if len(counted) < len(streams):
+        warnings.append(
+            f"the server did not count the tokens of {len(streams) - len(counted):,} of "
+            f"{len(streams):,} streamed answers; their time per output token is that of chunks"
+        )
+    # Less one each: the token that ends an answer is often counted and never seen.
+    tokens = sum((record.completion_tokens or 1) - 1 for record in counted)
+    chunks = sum(record.chunks for record in counted)
+    if chunks and tokens > _TOKENS_A_CHUNK * chunks:
+        warnings.append(
+            f"a chunk of the streams holds {tokens / chunks:.3g} tokens on average; the "
+            "inter-token latency is that between chunks"
         )
     return warnings
 
