@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -89,8 +90,9 @@ class FaultyS3:
     answer; `extra` are header fields that every HEAD gets; `before` runs before a request goes on.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = port
+        self.connections = 0
         self.fault: Fault = lambda _: None
         self.extra: dict[str, str] = {}
         self.before: Callable[[Request], None] = lambda _: None
@@ -99,7 +101,10 @@ class FaultyS3:
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = _Server(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -148,6 +153,11 @@ REFUSALS = {
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: FaultyS3
+
+    def setup(self) -> None:
+        with self.proxy.lock:
+            self.proxy.connections += 1
+        super().setup()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import shutil
+import ssl
+import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from s3_fixtures import CONFIG, QUICK, TOKENIZER, WEIGHTS, bucket, moto, sha256  # noqa: F401
-from s3_server import REFUSALS, xml
+from s3_server import REFUSALS, FaultyS3, xml
 
 from pilotage.errors import IntegrityError, PilotageError, SourceError, UsageError
 from pilotage.fetch import fetch
 from pilotage.fetch.sources.s3 import S3Source
 from pilotage.fetch.sources.s3_sums import NAMES, Promise, read_sums
+from pilotage.fetch.transfer import TransferOptions
 
 
 def refusal(source, **rest):
@@ -116,6 +121,48 @@ def test_the_id_stays_until_an_object_changes(bucket):  # noqa: F811
     assert source.resolve() == first
     bucket.put("m/config.json", CONFIG + b" ")
     assert source.resolve().id != first.id
+
+
+def test_parts_share_connections(bucket):  # noqa: F811
+    bucket.put("m.gguf", WEIGHTS)
+    transfer = TransferOptions(threads=2, part_bytes=10_000)
+    fetch(f"{bucket.uri}/m.gguf", network=replace(QUICK, transfer=transfer))
+    assert len([r for r in bucket.proxy.asked("get") if "range" in r.headers]) == 30
+    assert bucket.proxy.connections <= 4, "those of resolve, and one a thread"
+
+
+def test_a_fetch_goes_on_where_it_failed(bucket):  # noqa: F811
+    bucket.put("m.gguf", WEIGHTS)
+    source = f"{bucket.uri}/m.gguf"
+    bucket.proxy.fault = lambda r: "denied" if "bytes=196608-" in r.headers.get("range", "") else ""
+    one_by_one = replace(QUICK, transfer=replace(QUICK.transfer, threads=1))
+    with pytest.raises(SourceError, match="denied"):
+        fetch(source, network=one_by_one)
+    bucket.proxy.fault = lambda _: None
+    del bucket.proxy.seen[:]
+    assert fetch(source, network=one_by_one).path.read_bytes() == WEIGHTS
+    ranges = [r.headers["range"] for r in bucket.proxy.asked("get") if "range" in r.headers]
+    assert ranges == ["bytes=196608-262143", "bytes=262144-299999"]
+
+
+def test_certificates_are_checked(bucket, moto, tmp_path, monkeypatch):  # noqa: F811
+    if shutil.which("openssl") is None:
+        pytest.skip("the certificate is made with openssl")
+    new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out pem"
+    name = ["-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", *new.split(), *name], cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "pem", tmp_path / "key")
+    proxy = FaultyS3(moto.port, tls)
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        bucket.put("m.gguf", WEIGHTS)
+        assert "certificate is refused" in refusal(f"{bucket.uri}/m.gguf").message
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "pem"))
+        assert fetch(f"{bucket.uri}/m.gguf", network=QUICK).path.read_bytes() == WEIGHTS
+    finally:
+        proxy.stop()
 
 
 def test_a_manifest_of_an_older_resolve_is_refused(bucket, tmp_path):  # noqa: F811
