@@ -1,10 +1,18 @@
 # The benches and the environments of the systems they compare; included by the Makefile.
 # Peers live in environments of their own, so that none of them touches Pilotage's.
 
-.PHONY: bench-serving bench-env bench-vllm-env bench-lock
+.PHONY: bench-serving bench-fetch bench-env bench-vllm-env bench-lock
 
 bench-serving: dev  ## Pilotage against the bare engine, llama-cpp-python, FastAPI and vLLM
 	@$(BIN)/python bench/serving.py --json bench/results/serving.json --png bench/results/serving.png $(ARGS)
+
+bench-fetch: dev  ## Fetch: throughput against huggingface_hub and curl, and a swarm of 16 nodes
+	@status=0; \
+	$(BIN)/python bench/fetch.py --json bench/results/fetch.json $(ARGS) || status=$$?; \
+	if [ -f bench/fetch_swarm.py ]; then \
+	  $(BIN)/python bench/fetch_swarm.py --json bench/results/fetch_swarm.json $(SWARM_ARGS) \
+	    || status=$$?; \
+	fi; exit $$status
 
 bench-env: .venv-bench/.installed  ## Environment of llama-cpp-python and transformers (compiles)
 
