@@ -169,9 +169,14 @@ def test_a_wrong_key_is_named_but_not_shown(odd: OddServers, tmp_path: Path) -> 
 
 
 def test_a_right_key_is_in_no_file(odd: OddServers, tmp_path: Path) -> None:
-    code, out, err = prove(odd.url("locked"), *_QUICK, *_SMALL, folder=tmp_path, key="secret")
+    code, out, err = prove(
+        odd.url("locked"), *_QUICK, "--prompt-tokens", "20", "--completion-tokens", "3",
+        "--extra", '{"user_key": "secret", "top_p": 1}', "--metrics", "http://u:secret@127.0.0.1:9",
+        folder=tmp_path, key="secret",
+    )  # fmt: skip
     assert code == 0, err
     assert "Bearer" not in out + err
+    assert '"top_p": 1' in str(_report(tmp_path).command)
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"secret" not in path.read_bytes()
 
@@ -194,6 +199,23 @@ def test_a_right_key_is_in_no_file(odd: OddServers, tmp_path: Path) -> None:
         (("--e2e-p99", "soon"), "--e2e-p99"),
         (("--plan", "plan.json"), "plan.json"),
         (("--usd-per-hour", "-1"), "--usd-per-hour"),
+        (("--requests", "0"), "--requests"),
+        (("--concurrency", "2", "--duration", "0s"), "--duration"),
+        (("--burstiness", "0.5"), "--burstiness"),
+        (("--ramp-steps", "3"), "--ramp-steps"),
+        (("--to-rate", "3/s"), "--to-rate"),
+        (("--min-rate", "3/s"), "--min-rate"),
+        (("--precision", "0.1"), "--precision"),
+        (("--images-per-request", "2"), "--images-per-request"),
+        (("--images", "receipts", "--shared-prefix", "5"), "--shared-prefix"),
+        (("--deployment", "a"), "--deployment"),
+        (("--url", "http://127.0.0.1:9"), "--url"),
+        (("--fail-on", "missed"), "--fail-on"),
+        (("--key-env", "NO_SUCH_VARIABLE"), "--key-env"),
+        (("--metrics", "none", "--gpu-metrics", "http://127.0.0.1:9"), "--gpu-metrics"),
+        (("--trace", "backwards.csv", "--prompt-tokens", "9"), "--prompt-tokens"),
+        (("--find-capacity", "--speed", "2", "--e2e-p99", "1s"), "--speed"),
+        (("--compare", "--rate", "3/s"), "--rate"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_nothing_is_sent(
@@ -289,7 +311,7 @@ def test_a_trace_sets_times_and_lengths(odd: OddServers, tmp_path: Path) -> None
 
 def test_a_search_finds_where_it_breaks(odd: OddServers, tmp_path: Path) -> None:
     code, out, err = prove(
-        odd.url("slow", "0.05"), "--rate", "20/s", "--duration", "1s", "--warm-up", "0.1s",
+        odd.url("slow", "0.3"), "--rate", "20/s", "--duration", "1s", "--warm-up", "0.1s",
         "--find-capacity", "--max-rate", "80/s", "--e2e-p99", "5s", "--tokenizer", "none", *_SMALL,
         folder=tmp_path,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
+import secrets
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pilotage.cli.flags import Overrides, apply_overrides, with_spec_flags
+from pilotage.cli.prove_checks import check_compare, check_flags, given
+from pilotage.cli.prove_command import shown_command
 from pilotage.cli.prove_load import Arrivals, LoadFlags
 from pilotage.cli.prove_payloads import PayloadFlags
 from pilotage.errors import UsageError
@@ -49,6 +51,7 @@ def _option(panel: str, help_text: str, *names: str) -> object:
 
 @with_spec_flags(SloSpec)
 def prove(
+    context: typer.Context,
     targets: Annotated[
         list[str],
         typer.Argument(
@@ -86,9 +89,10 @@ def prove(
         Arrivals, _option(_ARRIVALS, "How they come; spec: as its workload says.")
     ] = Arrivals.SPEC,
     burstiness: Annotated[
-        float, _option(_ARRIVALS, "Of gamma arrivals: 1 is Poisson, less is burstier.")
+        float,
+        _option(_ARRIVALS, "With --arrivals gamma: 1 is Poisson, less is burstier."),
     ] = 0.25,
-    to_rate: Annotated[str | None, _option(_ARRIVALS, "Where a ramp ends.")] = None,
+    to_rate: Annotated[str | None, _option(_ARRIVALS, "Where --arrivals ramp ends.")] = None,
     ramp_steps: Annotated[int, _option(_ARRIVALS, "Steps of a ramp.")] = 5,
     concurrency: Annotated[
         int | None, _option(_ARRIVALS, "Closed loop: so many clients instead of a rate.")
@@ -110,7 +114,14 @@ def prove(
         str | None, _option(_ARRIVALS, "Sent first, in no figure. A tenth if not given.")
     ] = None,
     timeout: Annotated[str, _option(_ARRIVALS, "The longest a request may take.")] = "60s",
-    seed: Annotated[int, _option(_ARRIVALS, "Same seed, same requests at the same times.")] = 0,
+    seed: Annotated[
+        int | None,
+        _option(
+            _ARRIVALS,
+            "Same seed, same requests at the same times. Another each time if not given, and in "
+            "the report: the same prompts again could be answered from the server's cache.",
+        ),
+    ] = None,
     senders: Annotated[
         int | None, _option(_ARRIVALS, "Sender processes. Chosen from the rate if not given.")
     ] = None,
@@ -128,7 +139,7 @@ def prove(
         str | None,
         _option(_PAYLOADS, "Images: WIDTHxHEIGHT to generate, a folder, or `receipts`."),
     ] = None,
-    images_per_request: Annotated[int, _option(_PAYLOADS, "How many.")] = 1,
+    images_per_request: Annotated[int, _option(_PAYLOADS, "How many, with --images.")] = 1,
     extra: Annotated[
         str | None, _option(_PAYLOADS, "JSON object of further request fields.")
     ] = None,
@@ -206,7 +217,9 @@ def prove(
     Latency counts from when a request was due, so that a server that stalls cannot hide it.
     Ctrl-C ends the load and reports what was measured.
     """
+    flags = given(context)
     if compare:
+        check_compare(flags)
         from pilotage.cli.prove_compare import run_compare  # noqa: PLC0415
 
         run_compare([Path(target) for target in targets], out=out, as_json=as_json)
@@ -237,11 +250,23 @@ def prove(
     is_spec = target.endswith(_SPEC_SUFFIXES)
     spec = load(Path(target), deployment=deployment) if is_spec else Deployment()
     spec = apply_overrides(spec, overrides)
+    check_flags(
+        flags,
+        is_spec=is_spec,
+        arrivals=arrivals.value,
+        images=images,
+        metrics=metrics,
+        requests=requests,
+        has_slo=bool(spec.slo.model_dump(exclude_none=True)),
+    )
+    key = os.environ.get(key_env, "").strip()
+    if "key_env" in flags and not key:
+        raise UsageError(f"the environment variable {key_env} is not set", where="--key-env")
     endpoint = parse_endpoint(
         url or (_served_at(spec) if is_spec else target),
         api=None if api is None else api.value,
         model=model or (spec.model_name if is_spec else None),
-        key=os.environ.get(key_env, "").strip() or None,
+        key=key or None,
         key_name=key_env,
     )
     screen = JsonScreen() if as_json else LiveScreen()
@@ -262,7 +287,7 @@ def prove(
             duration=duration,
             requests=requests,
             warm_up=warm_up,
-            seed=seed,
+            seed=secrets.randbelow(2**31) if seed is None else seed,
         ),
         payloads=PayloadFlags(
             prompts=prompts,
@@ -286,14 +311,14 @@ def prove(
         plan=None if plan is None else read_plan(plan),
         cold_start_s=None if cold_start is None else _seconds(cold_start, "--cold-start"),
         probe=probe_payload,
-        command=shlex.join(["pilotage", *sys.argv[1:]]),
+        command=shown_command(sys.argv[1:]),
     )
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = out or Path("prove") / stamp
     try:
         if start:
             with started(
-                Path(target) if is_spec else None, endpoint, screen.waiting
+                Path(target) if is_spec else None, deployment, endpoint, screen.waiting
             ) as cold_start_s:
                 report = run_test(replace(test, cold_start_s=cold_start_s), screen, folder)
         else:
@@ -304,16 +329,15 @@ def prove(
 
 
 def _exit_code(report: Report, fail_on: FailOn) -> int:
-    if report.interrupted is not None:
+    if report.interrupted == "Ctrl-C":
         return 130
-    finding = report.verdict.finding
-    if fail_on is FailOn.NEVER:
+    if report.measures.outcomes.get("complete", 0) == 0:
         # A test that measured nothing of the server has failed, whatever is asked of the SLO.
-        return 1 if report.measures.outcomes.get("complete", 0) == 0 else 0
-    failing = (
-        {"missed"} if fail_on is FailOn.MISSED else {"missed", "not_enough_evidence", "invalid"}
-    )
-    return 1 if finding in failing else 0
+        return 1
+    finding = report.verdict.finding
+    if fail_on is FailOn.MISSED:
+        return 1 if finding == "missed" else 0
+    return 1 if fail_on is FailOn.UNPROVEN and finding != "met" else 0
 
 
 def _served_at(spec: Deployment) -> str:

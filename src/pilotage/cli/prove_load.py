@@ -102,6 +102,7 @@ def plan_search(
     from pilotage.prove.load import PlannedLoad  # noqa: PLC0415
     from pilotage.prove.search import Bounds  # noqa: PLC0415
 
+    _check_combination(flags)
     for name, given in (
         ("--concurrency", flags.concurrency),
         ("--trace", flags.trace),
@@ -169,14 +170,20 @@ def _trace(flags: LoadFlags) -> PlannedLoad:
     duration_s = _read(parse_duration, flags.duration, "--duration")
     requests = _read(parse_count, flags.requests, "--requests")
     warm_up_s = _read(parse_duration, flags.warm_up, "--warm-up")
-    if warm_up_s is None:
-        length_s = duration_s or (trace.duration_s - start_s) / (flags.speed or 1.0)
-        warm_up_s = default_warm_up_s(length_s)
-    speed = flags.speed or 1.0
-    if flags.rate is not None:
+    _check_length(duration_s)
+
+    def speed_of(length_s: float | None) -> float:
+        if flags.rate is None:
+            return flags.speed or 1.0
         rate = _needed(parse_rate, flags.rate, "--rate")
-        whole_s = None if duration_s is None else duration_s + warm_up_s
-        speed = arrivals.scaled_to(trace, rate, start_s=start_s, duration_s=whole_s)
+        return arrivals.scaled_to(trace, rate, start_s=start_s, duration_s=length_s)
+
+    if warm_up_s is None:
+        whole_s = (
+            (trace.duration_s - start_s) / speed_of(None) if duration_s is None else duration_s
+        )
+        warm_up_s = default_warm_up_s(whole_s)
+    speed = speed_of(None if duration_s is None else duration_s + warm_up_s)
     schedule = arrivals.replay(
         trace,
         speed=speed,
@@ -194,6 +201,7 @@ def _closed_loop(flags: LoadFlags) -> PlannedLoad:
     assert flags.concurrency is not None
     duration_s = _read(parse_duration, flags.duration, "--duration")
     requests = _read(parse_count, flags.requests, "--requests")
+    _check_length(duration_s)
     if duration_s is None and requests is None:
         duration_s = 60.0
     warm_up_s = _read(parse_duration, flags.warm_up, "--warm-up")
@@ -211,10 +219,14 @@ def _times(flags: LoadFlags, rate: float) -> tuple[float, float]:
     requests = _read(parse_count, flags.requests, "--requests")
     if duration_s is None:
         duration_s = requests / rate if requests else default_duration_s(rate)
-    if duration_s <= 0:
-        raise UsageError("there is no time to measure in", where="--duration", hint="Try 60s")
+    _check_length(duration_s)
     warm_up_s = _read(parse_duration, flags.warm_up, "--warm-up")
     return duration_s, default_warm_up_s(duration_s) if warm_up_s is None else warm_up_s
+
+
+def _check_length(duration_s: float | None) -> None:
+    if duration_s is not None and duration_s <= 0:
+        raise UsageError("there is no time to measure in", where="--duration", hint="Try 60s")
 
 
 def _rate(flags: LoadFlags, workload: WorkloadSpec) -> float:

@@ -160,6 +160,8 @@ async def _test(test: Test, screen: Screen) -> tuple[Report, Findings]:
         largest = await probe_max_payload(
             flight.endpoint, dialect=flight.dialect, timeout_s=test.timeout_s
         )
+        if largest.note is not None:
+            screen.waiting(f"the largest request body: {largest.note}")
     experiment = Experiment(
         flight=flight,
         source=source,

@@ -16,12 +16,16 @@ _LONGEST_S = 1800.0
 
 @contextlib.contextmanager
 def started(
-    spec: Path | None, endpoint: Endpoint, waiting: Callable[[str], None]
+    spec: Path | None,
+    deployment: str | None,
+    endpoint: Endpoint,
+    waiting: Callable[[str], None],
 ) -> Iterator[float]:
     """`pilotage serve` on ``spec`` (or the embedded model), answering; gives the seconds it took.
 
     Args:
         spec: The spec file; None for the embedded model.
+        deployment: Which of the spec's, if it is a portfolio.
         endpoint: Where it is to answer, which must be on this machine.
         waiting: Is told what takes time.
 
@@ -35,6 +39,7 @@ def started(
             where="--start",
         )
     what = [str(spec)] if spec is not None else []
+    what += ["--deployment", deployment] if deployment is not None else []
     command = [sys.executable, "-m", "pilotage.cli.main", "serve", *what]
     command += ["--port", str(endpoint.port), "--json"]
     waiting(f"starting pilotage serve {' '.join(what)}".rstrip())
