@@ -46,6 +46,7 @@ class Took(msgspec.Struct, frozen=True):
 
 def pilotage(folder: Path) -> Took:
     """``fetch()``, as ``pilotage fetch`` calls it."""
+    import pilotage.fetch.sources.hub  # noqa: F401, PLC0415 - else it is imported on the clock
     from pilotage.fetch import fetch  # noqa: PLC0415 - outside the clock, in this process alone
     from pilotage.fetch.store import ready, store  # noqa: PLC0415
 
