@@ -15,7 +15,6 @@ from s3_server import KEYS, FaultyS3, MotoServer
 from pilotage.fetch.http import Timeouts
 from pilotage.fetch.retry import RetryPolicy
 from pilotage.fetch.sources.network import Network
-from pilotage.fetch.sources.s3 import S3Source
 from pilotage.fetch.transfer import TransferOptions
 
 WEIGHTS = random.Random(1).randbytes(300_000)
@@ -82,7 +81,5 @@ def bucket(moto, home, monkeypatch):
         monkeypatch.setenv(name, value)
     # boto3 reads the description of its services anew for each client: a quarter of a second.
     monkeypatch.setattr("botocore.session.create_loader", _LOADER)
-    # Until `parse_source` knows the scheme.
-    monkeypatch.setattr("pilotage.fetch.model.parse_source", S3Source.parse)
     yield Bucket(moto, proxy)
     proxy.stop()

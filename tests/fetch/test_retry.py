@@ -279,3 +279,19 @@ def test_a_circuit_opens_probes_and_closes():
     circuit.succeeded(circuit.ask(23.0))
     assert circuit.ask(23.0) == Ticket(probe=False)
     assert circuit.last_error is error
+
+
+def test_another_way_to_wait_shares_the_circuits():
+    clock, naps = Clock(), []
+    retry = retrier(clock)
+    other = retry.sleeping(naps.append)
+    calls = iter([TransientError("no"), TransientError("no")])
+
+    def fn():
+        for error in calls:
+            raise error
+        return "well"
+
+    assert other.call(fn, origin=ORIGIN) == "well"
+    assert len(naps) == 2
+    assert other.circuit(ORIGIN) is retry.circuit(ORIGIN)

@@ -9,6 +9,7 @@ back together.
 
 from __future__ import annotations
 
+import copy
 import random
 import threading
 import time
@@ -136,6 +137,12 @@ class Retry:
         self._uniform = uniform
         self._lock = threading.Lock()
         self._circuits: dict[str, Circuit] = {}
+
+    def sleeping(self, sleep: Callable[[float], None]) -> Retry:
+        """This one, circuits shared, with another way to wait: one that a fetch can wake."""
+        other = copy.copy(self)
+        other._sleep = sleep
+        return other
 
     def circuit(self, origin: str) -> Circuit:
         """The circuit of an origin, made when it is first asked for."""

@@ -693,3 +693,17 @@ def test_the_library_logs_no_query(serve, client, caplog):
     assert "/b" in caplog.text
     assert "SECRET" not in caplog.text
     assert "SECRET" not in repr(head)
+
+
+def test_a_read_that_waits_can_be_cut_from_another_thread(serve, client):
+    def handler(x):
+        x.reply(200, TAG, DATA[:1000], length=len(DATA))
+        x.stall()
+
+    with client.open_range(serve(handler).url, 0, len(DATA)) as answer:
+        buffer = memoryview(bytearray(len(DATA)))
+        assert answer.body.readinto(buffer) > 0
+        threading.Timer(0.2, answer.body.cut).start()
+        with pytest.raises(TransientError):
+            while answer.body.readinto(buffer):
+                pass

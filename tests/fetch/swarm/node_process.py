@@ -86,15 +86,16 @@ def main() -> None:
         )
         manifest.check_arrived(arrived)
     except PilotageError as error:
-        result = {"error": str(error), "said": said}
+        {"error": str(error), "said": said}
     else:
-        result = {
+        {
             "error": None,
             "said": said,
             "seconds": time.monotonic() - begun,
             "done": max(step.done for step in steps),
         }
-    print(json.dumps(result), flush=True)
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()
     network.close()
 

@@ -24,7 +24,7 @@ LAYOUT = Layout.of(
     Manifest("s", "1", (FileEntry("a", 3_000_000), FileEntry("b/ü", len(DATA) - 3_000_000)))
 )
 VALUES = st.recursive(
-    st.integers() | st.binary(max_size=20),
+    st.integers(-(2**63) + 1, 2**63 - 1) | st.binary(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.binary(max_size=5), inner),
     max_leaves=20,
 )

