@@ -89,3 +89,18 @@ _.cross
 _.x
 _.y
 _.shades
+_.on_message_begin
+_.SAME_ORIGIN
+
+# Attributes that urllib3 and libtorrent read.
+_.ConnectionCls
+_.ti
+_.save_path
+_.renamed_files
+_.piece_priorities
+_.max_connections
+_.have_pieces
+
+# For listeners of a transfer.
+_.files_done
+_.files_total
