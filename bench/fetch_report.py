@@ -131,7 +131,7 @@ def table(place: Place, size: int) -> Table:
         "CPU": "cpu_s",
         "origin's CPU": "origin_cpu_s",
     }
-    for heading in ("time", "MB/s", *columns, "times slower"):
+    for heading in ("time", "MB/s", *columns, "times ours"):
         drawn.add_column(heading, justify="right")
     for tool, (name, _) in TITLES.items():
         own = [each for each in place.runs if each.tool == tool]
@@ -163,7 +163,7 @@ def arithmetic(report: Report) -> list[str]:
     lines = [f"{name}: {what}" for name, what in TITLES.values()]
     lines += [
         "with fsync: until all bytes are on the disk, by the tool's fsync or by ours afterwards",
-        "times slower: than pilotage fetch, the median over the rounds; process: imports included",
+        "times ours: of pilotage fetch's time, median over the rounds; process: imports included",
     ]
     speed = report.model_bytes / report.sha256_s / 1e6
     lines.append(f"sha256 of the model on one core: {report.sha256_s:.2f} s, {speed:,.0f} MB/s")
