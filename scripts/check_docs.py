@@ -58,7 +58,7 @@ def architecture_problems() -> list[str]:
     tree = re.search(r"```\nsrc/pilotage/\n(.*?)```", drawing, re.DOTALL)
     if tree is None:
         return ["docs/architecture.md: no drawing of src/pilotage/"]
-    drawn = set(re.findall(r"([a-z0-9_]+\.py|[a-z0-9_]+/)", tree.group(1)))
+    drawn = set(re.findall(r"([a-z_][a-z0-9_]*\.py|[a-z_][a-z0-9_]*/)", tree.group(1)))
     modules = {path.name for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py",)} | {
         f"{path.parent.name}/" for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE
     }
