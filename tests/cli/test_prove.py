@@ -226,9 +226,11 @@ def test_a_wrong_flag_is_one_line_and_nothing_is_sent(
     (tmp_path / "backwards.csv").write_text(
         "arrived_at,num_prefill_tokens,num_decode_tokens\n0,10,10\n2,10,10\n1,10,10\n"
     )
+    heard = len(odd.posted())
     code, out, err = prove(odd.url("ok"), "--tokenizer", "none", *flags, folder=tmp_path)
     assert (code, out) == (2, "")
     assert words in err
+    assert len(odd.posted()) == heard
     assert not (tmp_path / "prove").exists()
 
 

@@ -137,7 +137,7 @@ async def test_every_request_is_sent_once_by_whichever_sender() -> None:
     assert _outcomes(trial) == {"complete": 101}
     assert {record.sender for record in trial.records} == {0, 1}
     for record in trial.records:
-        assert record.scheduled_s == pytest.approx(record.index * 0.004, abs=1e-6)
+        assert record.scheduled_s == load.times_s[record.index]
         assert record.sent_s is not None
         assert record.scheduled_s <= record.started_s <= record.sent_s <= record.end_s
         assert record.expected_prompt_tokens == record.index
@@ -417,6 +417,55 @@ async def test_a_stop_keeps_what_was_measured() -> None:
     assert trial.stopped == "Ctrl-C"
     assert trial.due_s < 30
     assert len(trial.measured) == 5
+
+
+@pytest.mark.parametrize("stop_after_s", [0.0, 0.15, 0.4, None])
+async def test_every_request_has_one_record_whatever_fails_and_whenever_it_stops(
+    stop_after_s: float | None,
+) -> None:
+    async def fail(writer: asyncio.StreamWriter, number: int) -> None:
+        match number % 8:
+            case 1:
+                writer.close()
+            case 2:
+                writer.write(b"\x00garbage")
+            case 3:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{")
+                await writer.drain()
+                writer.transport.abort()
+            case 4:
+                await asyncio.sleep(60)
+            case 5:
+                _json(writer, b"{}", "429 Too Many Requests")
+            case 6:
+                writer.write(_FRAMED * 2)
+            case 7:
+                writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + _WHOLE)
+                await writer.drain()
+                writer.close()
+            case _:
+                _json(writer)
+
+    load, stop = _every(0.003, 200), Stop()
+
+    def watch(moment: Moment) -> None:
+        if stop_after_s is not None and moment.at >= stop_after_s:
+            stop.now("Ctrl-C")
+
+    async with Server(fail).serving() as endpoint:
+        trial = await _run(endpoint, load, timeout_s=0.5, senders=2, on_moment=watch, stop=stop)
+    indices = [record.index for record in trial.records]
+    assert len(set(indices)) == len(indices)
+    if stop_after_s is None:
+        assert indices == list(range(200))
+        assert _outcomes(trial)["complete"] == 75
+        assert _outcomes(trial)["timeout"] == _outcomes(trial)["rejected"] == 25
+    for sender in range(2):
+        # All of a sender's that were due, without a hole.
+        own = [index for index in indices if index % 2 == sender]
+        assert own == list(range(sender, sender + 2 * len(own), 2))
+        due = [time for time in load.times_s[sender::2] if time < trial.due_s - 0.05]
+        assert len(own) >= len(due)
 
 
 async def test_a_dead_sender_is_an_error() -> None:

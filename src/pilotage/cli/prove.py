@@ -251,7 +251,7 @@ def prove(
     spec = load(Path(target), deployment=deployment) if is_spec else Deployment()
     spec = apply_overrides(spec, overrides)
     check_flags(
-        flags,
+        flags - {"fail_on"} if fail_on is FailOn.NEVER else flags,
         is_spec=is_spec,
         arrivals=arrivals.value,
         images=images,

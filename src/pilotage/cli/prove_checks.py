@@ -56,7 +56,7 @@ def check_flags(
         (("min_rate", "max_rate", "precision"), "find_capacity" in flags, "--find-capacity"),
         (("images_per_request",), generated, "--images WIDTHxHEIGHT or a folder"),
         (("deployment", "url"), is_spec, "a spec"),
-        (("fail_on",), has_slo, "an SLO, such as --ttft-p99 500ms"),
+        (("fail_on", "find_capacity"), has_slo, "an SLO, such as --ttft-p99 500ms"),
     ):
         for name in names:
             if name in flags and not works:

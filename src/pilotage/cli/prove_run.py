@@ -29,6 +29,7 @@ from pilotage.prove.run import Stop
 from pilotage.prove.target.endpoint import Endpoint
 from pilotage.prove.target.preflight import Preflight, preflight
 from pilotage.prove.target.probe import probe_max_payload
+from pilotage.prove.target.small_request import Dialect
 from pilotage.spec import Deployment, WorkloadSpec
 from pilotage.spec.plan_file import PlanFile
 
@@ -142,6 +143,7 @@ async def _test(test: Test, screen: Screen) -> tuple[Report, Findings]:
         )
     planned = None if searching is not None else plan_load(test.load, test.workload)
     tokenizer = test.tokenizer
+    _check_payloads(test)
     flight = await preflight(
         test.endpoint,
         stream=test.stream,
@@ -188,6 +190,12 @@ async def _test(test: Test, screen: Screen) -> tuple[Report, Findings]:
             report, max_payload=largest.bytes, max_payload_is_bound=largest.is_bound
         )
     return report, findings
+
+
+def _check_payloads(test: Test) -> None:
+    """Make the payloads' source once, as if for a server that takes everything: it reads files."""
+    unknown = Preflight(test.endpoint, test.stream, usage=False, dialect=Dialect())
+    plan_payloads(test.payloads, test.workload, unknown, None)
 
 
 def _report(test: Test, flight: Preflight, source: PayloadSource, findings: Findings) -> Report:

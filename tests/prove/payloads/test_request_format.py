@@ -106,6 +106,7 @@ def test_a_form():
     payload = form.encode("Wie heißt\r\ndas?", images=[JPEG, PNG], max_tokens=7)
     assert form_parts(payload) == [
         ("text_prompt", None, "text/plain", "Wie heißt\r\ndas?".encode()),
+        ("model", None, "text/plain", b"m"),
         ("max_new_tokens", None, "text/plain", b"7"),
         ("ignore_eos", None, "text/plain", b"true"),
         ("stream", None, "text/plain", b"true"),
@@ -120,7 +121,7 @@ def test_a_form():
 
 @given(prompt=st.text(st.characters(exclude_categories=["Cs"])), data=st.binary())
 def test_any_content_survives_the_form(prompt, data):
-    payload = RequestFormat("infer", "m", stream=False).encode(
+    payload = RequestFormat("infer", "", stream=False).encode(
         prompt, images=[Image(b"\x00" + data, "image/png")]
     )
     parts = form_parts(payload)

@@ -348,7 +348,8 @@ class Sender:
         self._records.append(
             Record(
                 index=index,
-                scheduled_s=request.due - start,
+                # As it was planned, to the last bit: a request may be due where the warm-up ends.
+                scheduled_s=self._times[request.serial] if self._times else request.due - start,
                 started_s=request.started - start,
                 sent_s=None if request.sent is None else request.sent - start,
                 first_token_s=None if answer.first_at is None else answer.first_at - start,

@@ -187,6 +187,8 @@ class RequestFormat:
         self, prompt: str, images: Sequence[Image], limit: int | None, prompt_tokens: int | None
     ) -> Payload:
         fields = {"text_prompt": prompt}
+        if self.model:
+            fields["model"] = self.model
         if limit is not None:
             fields["max_new_tokens"] = str(limit)
             if self.ignore_eos:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pilotage.prove.report import figures
 from pilotage.prove.report.facts import (
     estimate_cell,
@@ -13,7 +15,7 @@ from pilotage.prove.report.facts import (
     tokens_table,
 )
 from pilotage.prove.report.table import Cell, Table, Tone, facts_table
-from pilotage.prove.result import Report, ServerSample, Step
+from pilotage.prove.result import Distribution, Estimate, Report, ServerSample, Step
 
 _SERVER_MEASURES = {
     "running": ("Requests being generated", ""),
@@ -106,6 +108,18 @@ def capacity_table(report: Report) -> Table:
     )
 
 
+def _p99(step: Step, metric: Literal["ttft", "tpot", "e2e"]) -> Estimate | None:
+    """The p99 of a step: where it is promised, with the requests known to be late at a stop.
+
+    The others are of what was answered, and of a step that was ended early those were the fast.
+    """
+    for one in step.verdict.objectives:
+        if (one.metric, one.quantile) == (metric, 0.99) and one.total:
+            return one.measured
+    found: Distribution | None = getattr(step.measures, metric)
+    return found.p99 if found is not None else None
+
+
 def _capacity_row(step: Step) -> tuple[Cell, ...]:
     measures = step.measures
     complete = measures.outcomes.get("complete", 0)
@@ -120,10 +134,7 @@ def _capacity_row(step: Step) -> tuple[Cell, ...]:
         because.append("the client did not keep up")
     return (
         Cell(figures.offered(step.rate)),
-        *(
-            estimate_cell(found.p99 if found else None)
-            for found in (measures.ttft, measures.tpot, measures.e2e)
-        ),
+        *(estimate_cell(_p99(step, metric)) for metric in ("ttft", "tpot", "e2e")),
         Cell(figures.rate(measures.goodput)),
         Cell(figures.share(failed)),
         Cell("holds" if step.holds else "does not hold", ", ".join(because), taken),
