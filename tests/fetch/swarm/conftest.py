@@ -93,10 +93,16 @@ class CountingOrigin:
 class NodeProcess:
     """A node; its one line of JSON on standard output is its result."""
 
-    def __init__(self, folder: Path, origin: CountingOrigin, environ: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        named: CountingOrigin,
+        environ: dict[str, str],
+        asked: CountingOrigin,
+    ) -> None:
         self.folder = folder
         folder.mkdir()
-        order = {"origin": origin.url, "manifest": origin.manifest(), "folder": str(folder)}
+        order = {"origin": asked.url, "manifest": named.manifest(), "folder": str(folder)}
         (folder / "order.json").write_text(json.dumps(order))
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", str(NODE), str(folder / "order.json")],
@@ -165,6 +171,19 @@ def origin() -> Iterator[CountingOrigin]:
 
 
 @pytest.fixture
+def evil(origin: CountingOrigin) -> Iterator[CountingOrigin]:
+    """An origin that has files of the same names and sizes, and other bytes."""
+    served = CountingOrigin({name: bytes(len(data)) for name, data in origin.files.items()})
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def token() -> str:
+    return TOKEN
+
+
+@pytest.fixture
 def tracker() -> Iterator[TrackerServer]:
     server = TrackerServer("127.0.0.1", 0, token=TOKEN).start()
     yield server
@@ -175,10 +194,10 @@ def tracker() -> Iterator[TrackerServer]:
 def start_node(tmp_path: Path, origin: CountingOrigin) -> Iterator[StartNode]:
     nodes: list[NodeProcess] = []
 
-    def start(**options: str) -> NodeProcess:
+    def start(*, of: CountingOrigin = origin, **options: str) -> NodeProcess:
         environ = {f"PILOTAGE_SWARM_{name.upper()}": value for name, value in options.items()}
         environ.setdefault("PILOTAGE_SWARM_TOKEN", TOKEN)
-        node = NodeProcess(tmp_path / f"node{len(nodes)}", origin, environ)
+        node = NodeProcess(tmp_path / f"node{len(nodes)}", origin, environ, of)
         nodes.append(node)
         return node
 

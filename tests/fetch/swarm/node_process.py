@@ -12,7 +12,7 @@ from pathlib import Path
 
 import urllib3
 
-from pilotage.errors import PilotageError
+from pilotage.errors import PilotageError, SourceError
 from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.origin import TransientError
 from pilotage.fetch.progress import Progress
@@ -34,6 +34,10 @@ class Body:
         return len(data)
 
 
+class RefusedError(SourceError):
+    pass
+
+
 class RangeOrigin:
     def __init__(self, url: str) -> None:
         self.name = url
@@ -47,17 +51,11 @@ class RangeOrigin:
                 "GET", f"{self.name}/{file.path}", headers=headers, preload_content=False
             )
             if response.status != 206:
-                raise PilotageErrorOf(response.status)
+                raise RefusedError(f"the origin answers {response.status}")
             yield Body(response, stop - start)
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(type(error).__name__) from error
-
-
-def PilotageErrorOf(status: int) -> PilotageError:  # noqa: N802
-    from pilotage.errors import SourceError
-
-    return SourceError(f"the origin answers {status}")
 
 
 def main() -> None:
@@ -74,7 +72,6 @@ def main() -> None:
     network = SwarmNetwork(swarm=SwarmOptions.from_environment(), say=said.append)
     steps: list[Progress] = []
     begun = time.monotonic()
-    result: dict[str, object]
     try:
         arrived = network.download(
             manifest,
@@ -86,9 +83,9 @@ def main() -> None:
         )
         manifest.check_arrived(arrived)
     except PilotageError as error:
-        {"error": str(error), "said": said}
+        result = {"error": str(error), "said": said}
     else:
-        {
+        result = {
             "error": None,
             "said": said,
             "seconds": time.monotonic() - begun,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
-from pilotage.fetch.swarm import TrackerServer
+from pilotage.fetch.manifest import FileEntry, Manifest
+from pilotage.fetch.swarm import Shared, SwarmOptions, TrackerServer
+from pilotage.fetch.swarm.layout import Layout
+from pilotage.fetch.swarm.metainfo import record_of
+from pilotage.fetch.swarm.seed import leave_seed
 
 
 def _wait(condition, seconds=30.0):
@@ -23,6 +29,7 @@ def test_nodes_share_one_copy_of_the_origin(origin, tracker, start_node):
         assert node.files() == origin.files
     assert all(result["done"] == origin.size for result in results)
     assert origin.sent <= 1.5 * origin.size
+    assert [result["said"] for result in results] == [[]] * 4
     # The lease goes round.
     assert len(origin.readers) > 1
 
@@ -114,3 +121,68 @@ def test_an_origin_that_refuses_everybody_is_a_clear_error(origin, tracker, star
     origin.failing = True
     result = start_node(tracker=tracker.url, stall="300ms").result()
     assert "the origin answers 404" in result["error"]
+
+
+def _spoil(node):
+    for path in (node.folder / "files").rglob("*.bin"):
+        with path.open("r+b") as file:  # the same inode: it is what the node gives to others
+            file.write(b"garbage!" * (path.stat().st_size // 8))
+
+
+def test_garbage_from_a_peer_is_never_taken(origin, tracker, start_node):
+    liar = start_node(tracker=tracker.url)
+    assert liar.result()["error"] is None
+    _spoil(liar)
+    sent = origin.sent
+    late = start_node(tracker=tracker.url, stall="1s", alone="2s")
+    assert late.result()["error"] is None
+    assert late.files() == origin.files
+    assert origin.sent > sent  # there was nobody else to have it from
+
+
+def test_wrong_piece_hashes_are_found_by_the_files_digests(origin, evil, tracker, start_node):
+    evil.rate = 1 << 20  # of each of four streams
+    liar = start_node(tracker=tracker.url, of=evil)
+    _wait(lambda: evil.sent > 7 << 20)  # it has announced its first chunk
+    honest = start_node(tracker=tracker.url)
+    result = honest.result()
+    assert result["error"] is None
+    assert honest.files() == origin.files
+    assert any("not what was promised" in said for said in result["said"])
+    assert "never verifies" in liar.result()["error"]
+
+
+def test_a_child_goes_on_giving_from_the_models_place(origin, tracker, token, start_node, tmp_path):
+    folder = tmp_path / "published"
+    for name, data in origin.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    given = origin.manifest()
+    manifest = Manifest(
+        given["source"], given["id"], tuple(FileEntry(**file) for file in given["files"])
+    )
+    layout = Layout.of(manifest)
+    row = b"".join(origin.files[file.path] for file in layout.files)
+    records = [
+        record_of(layout, chunk, lambda start, stop: row[start:stop])
+        for chunk in range(layout.chunks)
+    ]
+    options = SwarmOptions(tracker=tracker.url, token=token, listen="127.0.0.1")
+    pid = leave_seed([Shared(manifest, tuple(records))], folder, options)
+    assert pid is not None
+    try:
+        origin.failing = True
+        late = start_node(tracker=tracker.url)
+        assert late.result()["error"] is None
+        assert late.files() == origin.files
+        assert origin.sent == 0
+        folder.rename(tmp_path / "gone")  # it ends when the files are pruned
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(pid, 0)
+
+
+def test_nothing_is_given_when_seeding_is_off(tmp_path):
+    assert leave_seed([], tmp_path, SwarmOptions()) is None

@@ -97,13 +97,15 @@ class SwarmNetwork(Network):
         if wrong := wrong_files(manifest, arrived.files):
             names = ", ".join(file.path for file in wrong[:5])
             self.say(f"What the swarm gave is not what was promised: {names}; asking the origin")
+            # Whoever follows these piece hashes ends up where this node did.
+            self.shared.clear()
+            self.members.pop_all().close()
             for file in wrong:
                 (into / file.path).unlink(missing_ok=True)
             mended = {f.path: f for f in plainly(tuple(wrong), f"{journal}.mended").files}
             arrived = replace(
                 arrived, files=tuple(mended.get(file.path, file) for file in arrived.files)
             )
-            self.shared.pop()  # its piece hashes are not those of the files any more
         return arrived
 
     def close(self) -> None:

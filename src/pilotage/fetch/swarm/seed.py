@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -56,24 +55,41 @@ def leave_seed(shared: Sequence[Shared], files: Path, options: SwarmOptions) -> 
             for one in shared
         ],
     }
-    child = subprocess.Popen(
-        [sys.executable, "-m", "pilotage.fetch.swarm.seed"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PILOTAGE_SWARM_TOKEN": options.token},
-        start_new_session=True,
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
+    pid, orders, answers = _spawn(options.token)
     try:
-        child.stdin.write(json.dumps(order).encode())
-        child.stdin.close()
-        ready = child.stdout.readline()
+        with open(orders, "wb") as stream:  # noqa: PTH123 - a descriptor
+            stream.write(json.dumps(order).encode())
     except BrokenPipeError:
-        ready = b""
-    child.stdout.close()
-    return child.pid if ready == b"seeding\n" else None
+        pass  # it ended at once; the answer will say so
+    with open(answers, "rb") as stream:  # noqa: PTH123 - likewise
+        return pid if stream.readline() == b"seeding\n" else None
+
+
+def _spawn(token: str) -> tuple[int, int, int]:
+    """Start the child in a session of its own; it is not waited for, as it outlives us.
+
+    Returns:
+        Its id, where its standard input is written, and where its standard output is read.
+    """
+    theirs_in, orders = os.pipe()
+    answers, theirs_out = os.pipe()
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "pilotage.fetch.swarm.seed"],
+            {**os.environ, "PILOTAGE_SWARM_TOKEN": token},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs_in, 0),
+                (os.POSIX_SPAWN_DUP2, theirs_out, 1),
+                (os.POSIX_SPAWN_DUP2, quiet, 2),
+            ],
+            setsid=True,
+        )
+    finally:
+        for descriptor in (theirs_in, theirs_out, quiet):
+            os.close(descriptor)
+    return pid, orders, answers
 
 
 def main() -> None:

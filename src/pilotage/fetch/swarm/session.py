@@ -79,6 +79,7 @@ class PeerSession:
         self._folder = str(paths[0].absolute().parent)
         self._handles: dict[int, libtorrent.torrent_handle] = {}
         self._by_hash: dict[str, int] = {}
+        self._whole: set[int] = set()
         self._peers: frozenset[Address] = frozenset()
         self._session: libtorrent.session = self._lt.session(
             _settings(self._lt, listen, upload_rate, download_rate), flags=0
@@ -103,7 +104,7 @@ class PeerSession:
         fresh, self._peers = known - self._peers, known
         self._admit(known)
         for chunk, handle in self._handles.items():
-            if not self._is_done(handle, chunk):
+            if chunk not in self._whole:
                 for peer in fresh:
                     handle.connect_peer(peer)
 
@@ -129,6 +130,7 @@ class PeerSession:
         flags = self._lt.torrent_flags
         params.flags = flags.apply_ip_filter | flags.no_verify_files
         if have:
+            self._whole.add(record.chunk)
             params.have_pieces = [piece in mine for piece in range(self._layout.pieces)]
         handle = self._session.add_torrent(params)
         self._handles[record.chunk] = handle
@@ -138,6 +140,7 @@ class PeerSession:
         """Stop sharing a chunk; its bytes stay in the files."""
         handle = self._handles.pop(chunk, None)
         if handle is not None:
+            self._whole.discard(chunk)
             self._by_hash.pop(str(handle.info_hashes().v1), None)
             self._session.remove_torrent(handle)
 
@@ -151,8 +154,12 @@ class PeerSession:
         failure: str | None = None
         for alert in self._session.pop_alerts():
             if isinstance(alert, self._lt.torrent_finished_alert):
+                # Its last pieces may still be in memory only, where nobody else sees them.
+                alert.handle.flush_cache()
+            elif isinstance(alert, self._lt.cache_flushed_alert):
                 chunk = self._by_hash.get(str(alert.handle.info_hashes().v1))
-                if chunk is not None:
+                if chunk is not None and chunk not in self._whole:
+                    self._whole.add(chunk)
                     done.append(chunk)
             elif isinstance(alert, self._lt.torrent_error_alert | self._lt.file_error_alert):
                 failure = alert.error.message()
@@ -187,9 +194,6 @@ class PeerSession:
         self._session.pause()
         self._handles.clear()
         del self._session
-
-    def _is_done(self, handle: libtorrent.torrent_handle, chunk: int) -> bool:
-        return bool(handle.status(0).is_finished) and chunk in self._handles
 
     def _bound_private_addresses_too(self) -> None:
         """Without this no rate limit holds for addresses such as 10.0.0.1 or 127.0.0.1."""
@@ -232,7 +236,11 @@ def _settings(lt: Any, listen: Address, upload_rate: int, download_rate: int) ->
     return {
         "listen_interfaces": f"{literal}:{port}",
         "user_agent": "pilotage",
-        "alert_mask": int(categories.error_notification | categories.status_notification),
+        "alert_mask": int(
+            categories.error_notification
+            | categories.status_notification
+            | categories.storage_notification
+        ),
         # Only the peers that the rendezvous names.
         "enable_dht": False,
         "enable_lsd": False,

@@ -75,6 +75,8 @@ class Tracker:
             return _refusal(400, f"not a report: {error}")
         except FullError:
             return _refusal(503, "the tracker is full")
+        except asyncio.CancelledError:  # it waited for news, and the server ends
+            return _refusal(503, "the tracker is stopping")
         return Response(msgspec.json.encode(view), media_type="application/json")
 
     async def _answer(self, report: Report, host: str) -> View:
@@ -160,7 +162,7 @@ class TrackerServer:
         self.host = host
         config = uvicorn.Config(
             Tracker(token=token, quota=quota).app,
-            log_level="warning",
+            log_level="critical",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
