@@ -104,3 +104,6 @@ _.have_pieces
 # For listeners of a transfer.
 _.files_done
 _.files_total
+
+# Called by model-signing.
+_.add_ignored_paths
