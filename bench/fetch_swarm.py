@@ -2,7 +2,7 @@
 
 ::
 
-    python bench/fetch_swarm.py                 about three minutes
+    python bench/fetch_swarm.py                 about four minutes
     python bench/fetch_swarm.py --nodes 1,4,16
 
 Origin and nodes are hosts with uplinks of one and the same rate (see `fetch_swarm_network`). All
@@ -329,9 +329,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nodes", default="1,2,4,8,16", help="fleet sizes")
     parser.add_argument("--size", type=int, default=64, help="the model's size in MiB")
     parser.add_argument(
-        "--plain-size", type=int, default=16, help="its size in MiB for plain downloads"
+        "--plain-size", type=int, default=8, help="its size in MiB for plain downloads"
     )
-    parser.add_argument("--rate", type=int, default=8, help="MiB a second of every uplink")
+    parser.add_argument("--rate", type=int, default=4, help="MiB a second of every uplink")
     parser.add_argument("--scratch", type=Path, help="where the nodes write")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--png", type=Path, help="draw the curve here (default: beside --json)")

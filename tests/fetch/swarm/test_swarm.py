@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.swarm import Shared, SwarmOptions, TrackerServer
 from pilotage.fetch.swarm.layout import Layout
@@ -64,6 +66,7 @@ def test_a_list_of_peers_is_enough(origin, start_node):
     assert origin.sent <= 1.5 * origin.size
 
 
+@pytest.mark.slow
 def test_another_pulls_when_the_puller_is_killed(origin, tracker, start_node):
     origin.rate = 1 << 20
     doomed = start_node(tracker=tracker.url)
@@ -95,6 +98,7 @@ def test_a_swarm_that_stalls_falls_back_to_the_origin(origin, tracker, start_nod
     assert any("asks to pull" in said for said in result["said"])
 
 
+@pytest.mark.slow
 def test_a_tracker_that_is_restarted_learns_everything_again(origin, start_node):
     first = TrackerServer("127.0.0.1", 0, token="t").start()
     node = start_node(tracker=first.url, token="t")
@@ -140,6 +144,7 @@ def test_garbage_from_a_peer_is_never_taken(origin, tracker, start_node):
     assert origin.sent > sent  # there was nobody else to have it from
 
 
+@pytest.mark.slow
 def test_wrong_piece_hashes_are_found_by_the_files_digests(origin, evil, tracker, start_node):
     evil.rate = 1 << 20  # of each of four streams
     liar = start_node(tracker=tracker.url, of=evil)

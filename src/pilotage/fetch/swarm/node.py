@@ -35,6 +35,7 @@ WINDOW: Final = 6
 """Chunks that are had from peers at a time."""
 
 _TICK_S: Final = 0.05
+_WATCH_S: Final = 0.25
 _REPORT_S: Final = 3.0
 _RETRY_S: Final = 0.5
 _LOG = logging.getLogger(__name__)
@@ -224,7 +225,7 @@ class _Fetch:
         self._active: set[int] = set()
         self._pulled: queue.Queue[tuple[int, ChunkRecord | None, Exception | None]] = queue.Queue()
         self._moved = (0, 0)
-        self._moved_at = time.monotonic()
+        self._moved_at = self._watched_at = time.monotonic()
         self._asked = self._alone = False
         self._failure: Exception | None = None
 
@@ -243,7 +244,9 @@ class _Fetch:
                 self._start_pull(view.grant)
             self._take_pulled()
             self._activate()
-            self._watch()
+            if time.monotonic() - self._watched_at > _WATCH_S:
+                self._watched_at = time.monotonic()
+                self._watch()
         self._tell()
 
     def _take_finished(self) -> None:

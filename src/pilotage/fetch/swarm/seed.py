@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -25,6 +26,10 @@ from pilotage.fetch.swarm.metainfo import ChunkRecord, checked_record
 from pilotage.fetch.swarm.network import Shared
 from pilotage.fetch.swarm.node import SwarmNode
 from pilotage.fetch.swarm.options import SwarmOptions
+
+
+_KEPT: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""What of the environment the child needs; the tokens of origins are not among it."""
 
 
 def leave_seed(shared: Sequence[Shared], files: Path, options: SwarmOptions) -> int | None:
@@ -78,7 +83,8 @@ def _spawn(token: str) -> tuple[int, int, int]:
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", "pilotage.fetch.swarm.seed"],
-            {**os.environ, "PILOTAGE_SWARM_TOKEN": token},
+            {name: os.environ[name] for name in _KEPT if name in os.environ}
+            | {"PILOTAGE_SWARM_TOKEN": token},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs_in, 0),
                 (os.POSIX_SPAWN_DUP2, theirs_out, 1),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,21 +28,6 @@ MAX_PEERS_A_CHUNK: Final = 50
 _NO_MMAP: Final = 2**31 - 1
 _UNWANTED: Final = 0
 _WANTED: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Transferred:
-    """What a session has done so far.
-
-    Attributes:
-        received: Payload bytes from peers.
-        sent: Payload bytes to peers.
-        bad: Bytes from peers that failed their piece's hash.
-    """
-
-    received: int
-    sent: int
-    bad: int
 
 
 class PeerSession:
@@ -174,20 +158,6 @@ class PeerSession:
         handle = self._handles[chunk]
         status = handle.status(0)
         return int(status.total_wanted - status.total_wanted_done)
-
-    def connections(self) -> int:
-        """Connections to peers, over all chunks."""
-        return sum(handle.status(0).num_peers for handle in self._handles.values())
-
-    def transferred(self) -> Transferred:
-        """Bytes that went each way."""
-        received = sent = bad = 0
-        for handle in self._handles.values():
-            status = handle.status(0)
-            received += status.total_payload_download
-            sent += status.total_payload_upload
-            bad += status.total_failed_bytes
-        return Transferred(received, sent, bad)
 
     def close(self) -> None:
         """Leave the swarm; what was written stays."""

@@ -93,11 +93,6 @@ class SwarmState:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    @property
-    def announced(self) -> int:
-        """Chunks whose hashes are known."""
-        return len(self._records)
-
     def _note(self, report: Report, host: str, now: float) -> None:
         node = self._nodes.get(report.node)
         if node is None:
