@@ -27,7 +27,6 @@ from pilotage.fetch.swarm.network import Shared
 from pilotage.fetch.swarm.node import SwarmNode
 from pilotage.fetch.swarm.options import SwarmOptions
 
-
 _KEPT: Final = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What of the environment the child needs; the tokens of origins are not among it."""
 
