@@ -1,8 +1,9 @@
-"""Puts the helper modules of `tests/prove` where tests of the commands find them."""
+"""Puts the helper modules, those of `tests/prove` too, where tests of the commands find them."""
 
 import sys
 from pathlib import Path
 
-HELPERS = Path(__file__).parent.parent / "prove"
-if str(HELPERS) not in sys.path:
-    sys.path.insert(0, str(HELPERS))
+HERE = Path(__file__).parent
+for folder in (HERE, HERE.parent / "prove"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from odd_servers import OddServers, odd_servers
+from proving import prove, start_prove
 
-from pilotage.cli.main import main
 from pilotage.prove.report import read_report
 from pilotage.prove.result import Report
 
@@ -29,40 +24,6 @@ _SMALL = ("--prompt-tokens", "20", "--completion-tokens", "3", "--metrics", "non
 def odd() -> Iterator[OddServers]:
     with odd_servers() as server:
         yield server
-
-
-def start_prove(*args: object, folder: Path, key: str = "") -> subprocess.Popen[str]:
-    environment = {**os.environ, "COLUMNS": "200", "PILOTAGE_API_KEY": key}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pilotage.cli.main", "prove", *map(str, args)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def prove(*args: object, folder: Path, key: str = "") -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command, run in ``folder``.
-
-    In this process, where the imports are paid for once; the senders are processes as always.
-    """
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "200")
-        patch.setenv("PILOTAGE_API_KEY", key)
-        patch.setattr(sys, "argv", ["pilotage", "prove", *map(str, args)])
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-    code = ended.value.code
-    assert isinstance(code, int | None)
-    return code or 0, out.getvalue(), err.getvalue()
 
 
 def _report(folder: Path) -> Report:
@@ -82,9 +43,12 @@ def test_a_test_ends_in_a_verdict_and_files(odd: OddServers, tmp_path: Path) -> 
     names = {path.name for path in here.iterdir()}
     assert names == {"report.json", "requests.csv", "report.md", "report.html", "latency.png"}
     report = _report(tmp_path)
-    # On a machine that is busy with other things the client may be late, and then says so.
-    assert report.verdict.finding == ("met" if report.validity.valid else "invalid")
-    assert ("The SLO is met" if report.validity.valid else "Invalid") in out
+    # On a machine that is busy with other things the client may be late, and then says so; or
+    # requests may be late together, which are then worth fewer.
+    possible = {"met": "The SLO is met", "not_enough_evidence": "Not enough evidence"}
+    if not report.validity.valid:
+        possible = {"invalid": "Invalid"}
+    assert possible[report.verdict.finding] in out
     assert report.measures.outcomes == {"complete": report.measures.requests}
     assert report.warm_up is not None
     assert report.warm_up.requests > 100

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from odd_servers import OddServers, odd_servers
+from proving import prove
 
 from pilotage.prove.report import read_report
 from pilotage.spec import Deployment, load_file
@@ -37,21 +35,12 @@ def test_an_example_is_proven(
     odd: OddServers, tmp_path: Path, file: str, deployment: Deployment
 ) -> None:
     odd.seen.clear()
-    command = [
-        sys.executable, "-m", "pilotage.cli.main", "prove", str(ROOT / "examples" / file),
-        "--deployment", deployment.name, "--url", odd.url("ok"), "--model", "odd",
-        "--rate", "20/s", "--duration", "1s", "--warm-up", "0.2s", "--tokenizer", "none",
-        "--metrics", "none", "--out", str(tmp_path / "report"),
-    ]  # fmt: skip
-    done = subprocess.run(
-        command,
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code, _, err = prove(
+        ROOT / "examples" / file, "--deployment", deployment.name, "--url", odd.url("ok"),
+        "--model", "odd", "--rate", "20/s", "--duration", "1s", "--warm-up", "0.2s",
+        "--tokenizer", "none", "--metrics", "none", "--out", "report", folder=tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
     report = read_report(tmp_path / "report" / "report.json")
     assert report.name == deployment.name
     assert report.measures.outcomes == {"complete": report.measures.requests}

@@ -198,7 +198,8 @@ class TestScaledTo:
         uneven = trace(*np.cumsum([0, *[5.0] * 10, *[0.1] * 400]))
         speed = scaled_to(uneven, rate, start_s=start, duration_s=duration)
         found = replay(uneven, speed=speed, start_s=start, duration_s=duration)
-        assert len(found) == pytest.approx(rate * found.duration_s, abs=1.01)
+        # Rounding to whole requests, and two that are due within rounding of the end.
+        assert len(found) == pytest.approx(rate * found.duration_s, abs=2.01)
 
     def test_refuses_a_single_moment(self) -> None:
         with pytest.raises(UsageError, match=r"calls\.csv: all requests came at one moment"):

@@ -82,6 +82,8 @@ class Browser:
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
+            # The browser's own start page, which it may still be loading.
+            and not event["params"]["request"]["url"].startswith("chrome://")
         ]
 
 
