@@ -67,15 +67,10 @@ def test_no_such_model() -> None:
     assert "nowhere.gguf" in one_line(stderr)
 
 
-def test_a_hub_that_cannot_be_reached() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and never listens
-        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        code, stderr = run_serve(
-            "hf://owner/name", "--port", "0", environment={"HF_ENDPOINT": endpoint}
-        )
-    assert code == 1
-    assert endpoint in one_line(stderr)
+def test_a_source_of_an_unknown_kind() -> None:
+    code, stderr = run_serve("ftp://host/model.gguf", "--port", "0")
+    assert code == 2
+    assert "ftp" in one_line(stderr)
 
 
 def test_a_cache_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pilotage import __version__
-from pilotage.cli import cache, chat, fetch, keys, prove, serve, spec
+from pilotage.cli import cache, chat, fetch, keys, prove, serve, spec, tracker
 from pilotage.errors import PilotageError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("fetch")(fetch.fetch)
 app.command("serve")(serve.serve)
 app.command("prove")(prove.prove)
+app.command("tracker")(tracker.tracker)
 app.command("chat")(chat.chat)
 app.add_typer(cache.app)
 app.add_typer(spec.app)

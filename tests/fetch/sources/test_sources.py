@@ -63,7 +63,7 @@ def test_the_revision_stands_for_the_version():
         ("https://host/a.gguf#sha256=12", "64 hex digits"),
         ("https://host/a.gguf#include=*", "this is one file"),
         ("https://user:pass@host/a.gguf", "user name or password"),
-        ("swarm://x", "not part of this version"),
+        ("swarm://x", "a swarm needs an origin"),
         ("ftp://x/y", "unknown kind of source 'ftp'"),
         ("file://server/share", "not on 'server'"),
         ("file://", "path is empty"),

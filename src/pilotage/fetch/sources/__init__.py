@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from pilotage.errors import SourceError, UsageError
 from pilotage.fetch.sources.file import FileSource
 from pilotage.fetch.sources.pypi import PypiSource
-from pilotage.fetch.sources.source import Source
+from pilotage.fetch.sources.source import SharingSource, Source
 
 if TYPE_CHECKING:
     from pilotage.fetch.sources.network import Network
 
-__all__ = ["FileSource", "PypiSource", "Source", "parse_source"]
+__all__ = ["FileSource", "PypiSource", "SharingSource", "Source", "parse_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PLANNED = ("swarm",)
 
 
 def parse_source(
@@ -33,7 +32,8 @@ def parse_source(
     Args:
         uri: ``hf://owner/name[@revision][/pattern]``, ``s3://bucket/prefix``,
             ``https://host/path/file[#sha256=…]``,
-            ``pypi://package==version/path/inside/wheel``, ``file:///absolute/path``, or a path.
+            ``pypi://package==version/path/inside/wheel``, ``swarm://`` before an hf, s3 or https
+            URI, ``file:///absolute/path``, or a path.
         revision: The revision, where the URI does not hold it.
         include: Patterns of the files to take, of a source that has a choice; see `Selection`.
         exclude: Patterns of the files to leave.
@@ -63,6 +63,15 @@ def parse_source(
         return HttpsSource.parse(
             uri, revision=revision, include=include, exclude=exclude, network=network
         )
+    if scheme == "swarm":
+        from pilotage.fetch.swarm.source import SwarmSource  # noqa: PLC0415  likewise
+
+        def origin(inner: str, shared: Network) -> Source:
+            return parse_source(
+                inner, revision=revision, include=include, exclude=exclude, network=shared
+            )
+
+        return SwarmSource.parse(uri, origin, network=network)
     if scheme in {"file", "pypi"} and (include or exclude):
         raise UsageError(
             "patterns choose among files that are fetched, and here there is no choice",
@@ -75,14 +84,8 @@ def parse_source(
         return PypiSource.parse(uri, revision=revision)
     known = (
         "Sources are hf://owner/name, s3://bucket/prefix, https://host/path, "
-        "pypi://package==version/path, file:///path, and plain paths"
+        "pypi://package==version/path, swarm://ORIGIN, file:///path, and plain paths"
     )
-    if scheme in _PLANNED:
-        raise SourceError(
-            f"{scheme}:// sources are not part of this version of Pilotage yet",
-            where=_without_secrets(uri),
-            hint=f"Download the model and give its path. {known}",
-        )
     raise SourceError(f"unknown kind of source {scheme!r}", where=_without_secrets(uri), hint=known)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pilotage.fetch.manifest import Manifest
 from pilotage.fetch.progress import ProgressListener
@@ -36,9 +36,11 @@ class Source(Protocol):
         """Write the files of `manifest` below `into`.
 
         Args:
-            manifest: From `resolve`.
-            into: An empty folder.
-            scratch: An empty folder on the same disk for temporary files.
+            manifest: From `resolve`, or the part of it that the cache lacks.
+            into: The folder of the model's files. Others may be there already, and stay; so may
+                what an earlier attempt left of these.
+            scratch: A folder on the same disk for temporary files and journals, which the next
+                attempt finds again if this one fails.
             progress: Told how far it is.
 
         Returns:
@@ -48,4 +50,17 @@ class Source(Protocol):
             SourceError: The bytes could not be had.
             OSError: `into` or `scratch` could not be written.
         """
+        ...
+
+
+@runtime_checkable
+class SharingSource(Source, Protocol):
+    """A source that gives to others what it has fetched, until it is told that all is done."""
+
+    def published(self, files: Path) -> int | None:
+        """The model is in its final place, ``files``; returns who goes on giving, if anybody."""
+        ...
+
+    def close(self) -> None:
+        """Give no more."""
         ...
