@@ -27,7 +27,7 @@ def test_another_source_has_no_digest() -> None:
         ("s3://bucket/models/tagging/v7/", "v7"),
         ("s3://bucket/My%20Model.IQ4_XS.gguf", "My-Model"),
         ("file:///models/bert-large.onnx", "bert-large"),
-        ("swarm://0123abcd", "0123abcd"),
+        ("swarm://hf://owner/name", "name"),
     ],
 )
 def test_the_served_name_comes_from_the_source(source: str, name: str) -> None:

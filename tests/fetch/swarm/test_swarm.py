@@ -88,6 +88,7 @@ def test_without_a_tracker_the_origin_is_asked_aloud(origin, start_node):
     assert any("beyond the swarm's quota" in said for said in result["said"])
 
 
+@pytest.mark.slow
 def test_a_swarm_that_stalls_falls_back_to_the_origin(origin, tracker, start_node):
     # The first node has everything and lets nobody have it: one byte a second.
     assert start_node(tracker=tracker.url, upload="1B").result()["error"] is None
@@ -133,6 +134,7 @@ def _spoil(node):
             file.write(b"garbage!" * (path.stat().st_size // 8))
 
 
+@pytest.mark.slow
 def test_garbage_from_a_peer_is_never_taken(origin, tracker, start_node):
     liar = start_node(tracker=tracker.url)
     assert liar.result()["error"] is None

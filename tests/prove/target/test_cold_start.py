@@ -108,6 +108,7 @@ def test_endless_output_is_read_and_forgotten():
         assert started.process.poll() is None
 
 
+@pytest.mark.slow
 def test_our_own_server(embedded_model):
     """The whole of it against `pilotage serve`: cold start, preflight, largest body."""
     port = dead_port()

@@ -13,6 +13,7 @@ from pilotage.fetch.http.failures import NETWORK_ERRORS, of_network
 from pilotage.fetch.http.url import Url
 from pilotage.fetch.origin import TransientError
 
+_RECORD: Final = 16 * 1024
 _ENOUGH: Final = 256 * 1024
 _PATIENCE_S: Final = 0.1
 _LEAST: Final = 32 * 1024
@@ -53,14 +54,16 @@ class HttpBody:
         limit, filled, began = len(buffer), 0, time.monotonic()
         while filled < limit and not self._ended:
             try:
-                filled += self._some(buffer[filled:])
+                came = self._some(buffer[filled:])
+                filled += came
             except SourceError as error:
                 if filled == 0:
                     raise
                 self._pending = error  # first what came before it
                 break
-            # TLS hands out 16 KiB at a time: not worth a round through the caller each.
-            if filled >= _ENOUGH or time.monotonic() - began > _PATIENCE_S:
+            # TLS hands out 16 KiB at a time: not worth a round through the caller each. Less than
+            # that is all there is for now, and to ask for more would be to wait.
+            if came < _RECORD or filled >= _ENOUGH or time.monotonic() - began > _PATIENCE_S:
                 break
         return filled
 
