@@ -37,7 +37,7 @@ def test_an_example_is_proven(
     odd.seen.clear()
     code, _, err = prove(
         ROOT / "examples" / file, "--deployment", deployment.name, "--url", odd.url("ok"),
-        "--model", "odd", "--rate", "20/s", "--duration", "1s", "--warm-up", "0.2s",
+        "--model", "odd", "--seed", "1", "--rate", "20/s", "--duration", "1s", "--warm-up", "0.2s",
         "--tokenizer", "none", "--metrics", "none", "--out", "report", folder=tmp_path,
     )  # fmt: skip
     assert code == 0, err
