@@ -55,6 +55,7 @@ def test_a_test_ends_in_a_verdict_and_files(odd: OddServers, tmp_path: Path) -> 
     assert report.measures.requests == pytest.approx(800, rel=0.2)
     assert report.command is not None
     assert report.command.startswith("pilotage prove http://")
+    assert report.workload.arrivals.startswith("Poisson, 400/s for")  # there is no spec to name
     assert len((here / "requests.csv").read_text().splitlines()) == 1 + len(
         range(report.measures.requests + report.warm_up.requests)
     )

@@ -8,14 +8,14 @@ import os
 import platform
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from pilotage import __version__
-from pilotage.cli.prove_load import LoadFlags, plan_load, plan_search
+from pilotage.cli.prove_load import Arrivals, LoadFlags, plan_load, plan_search
 from pilotage.cli.prove_payloads import PayloadFlags, plan_payloads
 from pilotage.cli.prove_screen import Screen
 from pilotage.cli.prove_tokenizer import NamedTokenizer
@@ -107,6 +107,14 @@ class Test:
         return WorkloadSpec.model_validate({"arrivals": {"rate": "1/s"}})
 
     @property
+    def arrivals(self) -> LoadFlags:
+        """When requests are sent; without a workload in a spec, plainly Poisson."""
+        own = self.load.concurrency is not None or self.load.trace is not None
+        if self.deployment.workload is not None or self.load.arrivals is not Arrivals.SPEC or own:
+            return self.load
+        return replace(self.load, arrivals=Arrivals.POISSON)
+
+    @property
     def slo(self) -> dict[str, float]:
         """What is promised, in seconds."""
         return self.deployment.slo.model_dump(exclude_none=True)
@@ -135,13 +143,13 @@ async def _test(test: Test, screen: Screen) -> tuple[Report, Findings]:
     searching = None
     if test.search.wanted:
         searching = plan_search(
-            test.load,
+            test.arrivals,
             test.workload,
             lowest=test.search.lowest,
             highest=test.search.highest,
             precision=test.search.precision,
         )
-    planned = None if searching is not None else plan_load(test.load, test.workload)
+    planned = None if searching is not None else plan_load(test.arrivals, test.workload)
     tokenizer = test.tokenizer
     _check_payloads(test)
     flight = await preflight(
