@@ -42,7 +42,7 @@ def spec_options(
 ) -> dict[str, list[inspect.Parameter]]:
     """Typer options for the fields of ``sections``, by the section's name in a deployment.
 
-    Fields that are sections themselves have no flag.
+    Fields that are sections, lists or mappings have no flag.
 
     Args:
         sections: Sections of a deployment.
@@ -58,7 +58,7 @@ def spec_options(
         fields = [
             field
             for field in fields_of(section)
-            if field.name not in exclude and field.kind not in ("section", "list")
+            if field.name not in exclude and field.kind not in ("section", "list", "mapping")
         ]
         if shared := seen.intersection(field.name for field in fields):
             raise ValueError(f"flags of two sections: {', '.join(sorted(shared))}")

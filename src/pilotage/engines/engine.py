@@ -12,6 +12,9 @@ import msgspec
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 
+Task = Literal["generate", "embed", "question-answering", "classify"]
+"""What a model does with its tokens. All but "generate" are encoders: one pass, one tensor."""
+
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one sequence is sampled. Field names are those of the field (OpenAI, vLLM).
@@ -38,12 +41,39 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     json_schema: str | None = None
 
 
+class Image(msgspec.Struct, frozen=True, array_like=True):
+    """A decoded image: ``height`` rows of ``width`` RGB pixels, a byte a channel."""
+
+    width: int
+    height: int
+    pixels: bytes
+
+
+class Tensor(msgspec.Struct, frozen=True, array_like=True):
+    """An encoder's answer: little-endian float32 values in row-major order."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+
 class EngineRequest(msgspec.Struct, frozen=True):
-    """One sequence to generate: its id (unique while it runs), prompt token ids, sampling."""
+    """One sequence to run.
+
+    Attributes:
+        id: Unique while it runs.
+        prompt_ids: Its token ids. With images, each image is one image token here; an engine
+            whose model wants several tokens an image expands them itself.
+        params: How it is sampled. Encoders look at none of it.
+        images: The prompt's images, in the order of their tokens.
+        segments: For encoders that read pairs: the segment (0 or 1) of every token, a byte each;
+            empty is all 0.
+    """
 
     id: int
     prompt_ids: list[int]
     params: SamplingParams
+    images: tuple[Image, ...] = ()
+    segments: bytes = b""
 
 
 class EngineOutput(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +81,9 @@ class EngineOutput(msgspec.Struct, frozen=True, array_like=True):
 
     ``token_ids`` may be empty when only ``finish_reason`` is news. ``logprobs`` has one natural
     logarithm a token, when asked for. ``error`` says why, when ``finish_reason`` is "error".
+    ``tensor`` is the whole answer of an encoder, which ends with ``finish_reason`` "stop": for
+    "embed" the pooled and normalised vector ``[hidden]``, for "question-answering" the start and
+    end logits ``[2, tokens]``, for "classify" the logits ``[labels]``.
     """
 
     id: int
@@ -58,6 +91,7 @@ class EngineOutput(msgspec.Struct, frozen=True, array_like=True):
     logprobs: list[float] | None = None
     finish_reason: FinishReason | None = None
     error: str | None = None
+    tensor: Tensor | None = None
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +107,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         prefill_tokens_per_s: Prompt tokens per second, measured at warm-up.
         load_s: Seconds from start to ready.
         unsupported: Sampling parameters that this engine does not have.
+        task: What it does.
     """
 
     engine: str
@@ -84,6 +119,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     prefill_tokens_per_s: float
     load_s: float
     unsupported: tuple[str, ...] = ()
+    task: Task = "generate"
 
 
 class Engine(Protocol):

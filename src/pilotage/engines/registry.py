@@ -9,7 +9,9 @@ from types import MappingProxyType
 from typing import Final
 
 from pilotage.catalog import ModelShape, read_header
+from pilotage.engines.engine import Task
 from pilotage.errors import ModelError, UnsupportedModelError, UsageError
+from pilotage.images import VisionInput
 
 OPENVINO_GGUF_FAMILIES: Final = frozenset({"llama", "qwen2", "qwen3"})
 """Architectures that OpenVINO GenAI builds from a GGUF file."""
@@ -38,11 +40,15 @@ class ModelFiles:
         path: The GGUF file, or the OpenVINO folder.
         engine: The engine that opens it.
         shape: What memory is planned with.
+        task: What the model does.
+        vision: How images come to it; None for a model without eyes.
     """
 
     path: Path
     engine: str
     shape: ModelShape
+    task: Task = "generate"
+    vision: VisionInput | None = None
 
 
 def inspect_model(path: Path, engine: str = "auto") -> ModelFiles:

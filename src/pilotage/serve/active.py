@@ -62,7 +62,10 @@ class ActiveGeneration:
     @property
     def engine_request(self) -> EngineRequest:
         """What the worker is sent."""
-        return EngineRequest(self.id, self.request.prompt_ids, self.request.params)
+        wanted = self.request
+        return EngineRequest(
+            self.id, wanted.prompt_ids, wanted.params, wanted.images, wanted.segments
+        )
 
     @property
     def prompt_tokens(self) -> int:
@@ -126,7 +129,9 @@ class ActiveGeneration:
         self.read = True
         if len(fresh) == 1:
             only = fresh[0]
-            return TokenChunk(only.token_ids, only.logprobs, only.finish_reason, restarted)
+            return TokenChunk(
+                only.token_ids, only.logprobs, only.finish_reason, restarted, only.tensor
+            )
         tokens = [token for output in fresh for token in output.token_ids]
         logprobs = (
             [value for output in fresh for value in output.logprobs or ()]

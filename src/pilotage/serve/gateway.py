@@ -19,7 +19,13 @@ import uvicorn
 
 from pilotage.errors import PilotageError
 from pilotage.serve.api import create_app
-from pilotage.serve.api.context import GatewayContext, Health, Limits, ServedModel
+from pilotage.serve.api.context import (
+    FixedModels,
+    GatewayContext,
+    Health,
+    Limits,
+    ServedModel,
+)
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, GatewayConfig, read_config
 from pilotage.serve.keys import KeyStore
@@ -112,7 +118,7 @@ class Gateway:
         self._app = InFlight(
             create_app(
                 GatewayContext(
-                    models={name: model},
+                    models=FixedModels((model,)),
                     health=self._health,
                     metrics=self._metrics,
                     render_metrics=self._metrics.render,

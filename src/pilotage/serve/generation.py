@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pilotage.engines.engine import FinishReason, SamplingParams
+from pilotage.engines.engine import FinishReason, Image, SamplingParams, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class TokenChunk:
     logprobs: list[float] | None
     finish_reason: FinishReason | None
     restarted: bool = False
+    tensor: Tensor | None = None
 
 
 class Generation(Protocol):
@@ -51,13 +52,18 @@ class SubmitRequest:
     """A prompt and how to continue it. ``request_id`` is for logs only.
 
     ``restartable`` says that nothing goes out to the client before the end, so that the request
-    may begin anew on another worker even when tokens of it have been read.
+    may begin anew on another worker even when tokens of it have been read. ``images`` and
+    ``segments`` are those of `pilotage.engines.engine.EngineRequest`. ``worker`` names the one
+    worker that shall run it; None is whichever is best.
     """
 
     request_id: str
     prompt_ids: list[int]
     params: SamplingParams
     restartable: bool = False
+    images: tuple[Image, ...] = ()
+    segments: bytes = b""
+    worker: int | None = None
 
 
 class Dispatcher(Protocol):

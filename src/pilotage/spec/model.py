@@ -75,6 +75,15 @@ class ModelSpec(Section):
         default="auto",
         description="Number format of the weights while they run; auto keeps what the files hold.",
     )
+    task: Literal["auto", "generate", "embed", "question-answering", "classify"] = Field(
+        default="auto",
+        description="What the model does: text, embeddings (/v1/embeddings), or predictions "
+        "(/v1/predict); auto reads it from the model's files.",
+    )
+    quantization: Literal["auto", "none", "awq", "gptq", "fp8", "bitsandbytes"] = Field(
+        default="auto",
+        description="How the weights are quantised; auto takes what the model's config says.",
+    )
     max_model_len: int | None = Field(
         default=None,
         ge=16,

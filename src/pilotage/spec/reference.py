@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pilotage.spec.fields import Section, quantity_of
 
 FieldKind = Literal[
-    "text", "path", "whole number", "number", "true or false", "choice", "section", "list",
+    "text", "path", "whole number", "number", "true or false", "choice", "section", "list", "mapping",
     "duration", "size", "rate", "count",
 ]  # fmt: skip
 _KIND_OF: dict[Any, FieldKind] = {
@@ -66,10 +66,19 @@ def fields_of(section: type[Section]) -> Iterator[FieldReference]:
 def sections_in(root: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
     """Every section below ``root`` with its dotted path, outer ones first."""
     for name, field in root.model_fields.items():
-        annotation = _without_none(field.annotation)
-        if isinstance(annotation, type) and issubclass(annotation, Section):
-            yield f"{prefix}{name}", annotation
-            yield from sections_in(annotation, f"{prefix}{name}.")
+        section = _section_in(_without_none(field.annotation))
+        if section is not None:
+            yield f"{prefix}{name}", section
+            yield from sections_in(section, f"{prefix}{name}.")
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that a field holds: one, a list of them, or lists of them by name."""
+    if typing.get_origin(annotation) in (tuple, dict):
+        inner = [one for one in typing.get_args(annotation) if one is not Ellipsis]
+        return _section_in(inner[-1])
+    is_section = isinstance(annotation, type) and issubclass(annotation, Section)
+    return annotation if is_section else None
 
 
 def _without_none(annotation: Any) -> Any:
@@ -93,6 +102,8 @@ def _kind(annotation: Any, field: FieldInfo) -> FieldKind:
         return "choice"
     if typing.get_origin(annotation) is tuple:
         return "list"
+    if typing.get_origin(annotation) is dict:
+        return "mapping"
     if issubclass(annotation, BaseModel):
         return "section"
     return _KIND_OF[annotation]
@@ -101,7 +112,7 @@ def _kind(annotation: Any, field: FieldInfo) -> FieldKind:
 def _default(field: FieldInfo) -> str | None:
     derived = field.is_required() or field.default_factory is not None
     value = field.default
-    if derived or value is None or isinstance(value, BaseModel):
+    if derived or value is None or isinstance(value, BaseModel) or value in ((), {}):
         return None
     quantity = quantity_of(field)
     if quantity is not None:

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from pilotage.spec.fields import Duration, LocalPath, Section, Size
+from pilotage.spec.engine_options import EngineOptions
+from pilotage.spec.fields import Duration, LocalPath, Size
+from pilotage.spec.images import ImageLimitsSpec
+from pilotage.spec.placement import AliasSpec, ServedModelSpec, WorkerSpec
 
 _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
 
 
-class ServingSpec(Section):
+class ServingSpec(EngineOptions):
     """How one machine serves the model: address, workers, memory, limits, logs."""
 
     host: str = Field(
@@ -29,6 +32,47 @@ class ServingSpec(Section):
         ge=1,
         le=1024,
         description="Worker processes. They split the CPU cores, and each holds the whole model.",
+    )
+    device: Literal["auto", "cpu", "cuda", "neuron"] = Field(
+        default="auto",
+        description="What workers compute on; auto takes accelerators where there are some that "
+        "the engine can use.",
+    )
+    devices_per_worker: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="CUDA devices or NeuronCores of each worker (tensor parallel engines).",
+    )
+    models_per_worker: int = Field(
+        default=1, ge=1, le=64, description="Copies of each model in a worker."
+    )
+    models: tuple[ServedModelSpec, ...] = Field(
+        default=(), strict=False, description="Further models of the same server."
+    )
+    worker_map: tuple[WorkerSpec, ...] = Field(
+        default=(),
+        strict=False,
+        description="The workers one by one, instead of equal shares of the machine.",
+    )
+    aliases: dict[str, tuple[AliasSpec, ...]] = Field(
+        default={},
+        description="Static names in front of models; several targets share the requests by "
+        "weight. They can be moved while the server runs.",
+    )
+    memory_budget: Size | None = Field(
+        default=None,
+        ge=_MIB,
+        description="Memory that all models of a worker may take; the least recently used goes "
+        "first. Derived from the free memory if not given.",
+    )
+    idle_unload: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="Unload a lazy model that had no request for so long. Never if not given.",
+    )
+    images: ImageLimitsSpec = Field(
+        default=ImageLimitsSpec(), description="Which images are accepted."
     )
     max_num_seqs: int | None = Field(
         default=None,

@@ -16,7 +16,7 @@ import uvicorn
 from openai import OpenAI
 
 from pilotage.engines.engine import EngineInfo
-from pilotage.serve.api import GatewayContext, Health, Limits, ServedModel, create_app
+from pilotage.serve.api import FixedModels, GatewayContext, Health, Limits, ServedModel, create_app
 from pilotage.serve.generation import SubmitRequest, TokenChunk
 from pilotage.serve.telemetry.metrics import Metrics
 from pilotage.tokens import Tokenizer
@@ -177,7 +177,7 @@ def start(running: contextlib.ExitStack, tokenizer: Tokenizer, **changes) -> Gat
     metrics = Metrics([MODEL])
     model = ServedModel(MODEL, tokenizer, dispatcher, lambda: state["info"], 1_700_000_000)
     context = GatewayContext(
-        models={MODEL: model},
+        models=FixedModels((model,)),
         health=lambda: state["health"],
         metrics=metrics,
         render_metrics=metrics.render,

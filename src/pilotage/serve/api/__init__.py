@@ -2,6 +2,7 @@
 
 from pilotage.serve.api.app import create_app
 from pilotage.serve.api.context import (
+    FixedModels,
     GatewayContext,
     Health,
     HealthState,
@@ -11,6 +12,7 @@ from pilotage.serve.api.context import (
 )
 
 __all__ = [
+    "FixedModels",
     "GatewayContext",
     "Health",
     "HealthState",

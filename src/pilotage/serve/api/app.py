@@ -157,7 +157,7 @@ def _add_token_routes(app: FastAPI, context: GatewayContext) -> None:
 
 def _add_model_routes(app: FastAPI, context: GatewayContext) -> None:
     async def models() -> Response:
-        cards = [model_card(model) for model in context.models.values()]
+        cards = [model_card(model) for model in context.models.all()]
         return JSONResponse({"object": "list", "data": cards})
 
     async def model(request: Request) -> Response:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pilotage.engines.engine import EngineInfo
+from pilotage.engines.engine import EngineInfo, Task
+from pilotage.images import VisionInput
 from pilotage.serve.generation import Dispatcher
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.rate_limits import RateLimiter
@@ -61,6 +62,9 @@ class ServedModel:
         info: Its engine's facts; ``None`` while it loads.
         created: Unix time, seconds.
         max_model_len: Context length in tokens, if known before the engine is.
+        task: What it does.
+        vision: How images come to it; None for a model without eyes.
+        labels: A classifier's labels, by their number.
     """
 
     name: str
@@ -69,11 +73,51 @@ class ServedModel:
     info: Callable[[], EngineInfo | None]
     created: int
     max_model_len: int | None = None
+    task: Task = "generate"
+    vision: VisionInput | None = None
+    labels: tuple[str, ...] = ()
 
     def context_length(self) -> int | None:
         """Longest prompt plus completion, tokens; ``None`` if not yet known."""
         info = self.info()
         return self.max_model_len if info is None else info.max_model_len
+
+
+class ModelDirectory(Protocol):
+    """The models that clients can name: served models and aliases for them."""
+
+    def find(self, name: str | None) -> ServedModel | None:
+        """The model that a request for `name` goes to now; the first one for ``None``.
+
+        An alias with weights may give another model each time. None when nobody has that name.
+        """
+
+    def names(self) -> tuple[str, ...]:
+        """All names that `find` knows, the default first."""
+
+    def all(self) -> tuple[ServedModel, ...]:
+        """The served models, without aliases."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedModels:
+    """A directory that never changes, without aliases; at least one model."""
+
+    models: tuple[ServedModel, ...]
+
+    def find(self, name: str | None) -> ServedModel | None:
+        """See `ModelDirectory.find`."""
+        if name is None:
+            return self.models[0]
+        return next((model for model in self.models if model.name == name), None)
+
+    def names(self) -> tuple[str, ...]:
+        """See `ModelDirectory.names`."""
+        return tuple(model.name for model in self.models)
+
+    def all(self) -> tuple[ServedModel, ...]:
+        """See `ModelDirectory.all`."""
+        return self.models
 
 
 class RequestMetrics(Protocol):
@@ -94,8 +138,8 @@ class GatewayContext:
     """Everything the API is given; it keeps no state beside it.
 
     Attributes:
-        models: The served models by name, at least one; the first is the default where a request
-            need not name one (``/invocations``, ``/tokenize``).
+        models: The served models, at least one; the first is the default where a request need not
+            name one (``/invocations``, ``/tokenize``).
         health: How the server is, now.
         metrics: Counts every request.
         render_metrics: The body of ``/metrics``, Prometheus text format.
@@ -105,7 +149,7 @@ class GatewayContext:
         tracer: Makes a span of every generation.
     """
 
-    models: Mapping[str, ServedModel]
+    models: ModelDirectory
     health: Callable[[], Health]
     metrics: RequestMetrics
     render_metrics: Callable[[], bytes]

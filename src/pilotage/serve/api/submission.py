@@ -31,12 +31,11 @@ def find_model(context: GatewayContext, name: str | None) -> ServedModel:
     Raises:
         ApiError: 404, listing the models.
     """
-    if name is None:
-        return next(iter(context.models.values()))
-    model = context.models.get(name)
+    model = context.models.find(name)
     if model is None:
         raise ApiError(
-            f"The model '{name[:128]}' does not exist. Served here: {', '.join(context.models)}.",
+            f"The model '{(name or '')[:128]}' does not exist. Served here: "
+            f"{', '.join(context.models.names())}.",
             status=404,
             code="model_not_found",
             param="model",

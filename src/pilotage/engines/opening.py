@@ -1,0 +1,39 @@
+"""From a config to an engine that is ready; the heavy imports happen here, in the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pilotage.devices import DeviceSlice
+from pilotage.engines.config import EngineConfig
+from pilotage.engines.engine import Engine
+from pilotage.errors import UsageError
+
+
+def open_engine(config: EngineConfig, device: DeviceSlice) -> Engine:
+    """Load a model and warm it up.
+
+    Raises:
+        ModelError: Its files cannot be used.
+        ResourceError: It does not fit on the device.
+        UsageError: The engine cannot do what is asked, or an extra is not installed.
+    """
+    if config.engine == "openvino":
+        return _openvino(config, device)
+    raise UsageError(
+        f"the engine {config.engine} does not run inside a worker", where="model.engine"
+    )
+
+
+def _openvino(config: EngineConfig, device: DeviceSlice) -> Engine:
+    from pilotage.engines.openvino import OpenVinoEngine  # noqa: PLC0415  heavy
+
+    assert config.plan is not None
+    return OpenVinoEngine.open(
+        Path(config.path),
+        config.plan,
+        threads=device.threads,
+        cache=Path(config.cache),
+        max_num_batched_tokens=config.max_num_batched_tokens,
+        prefix_caching=config.prefix_caching,
+    )
