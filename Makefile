@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: help serve install dev test test-slow lint format lock bench bench-overload bench-faults bench-start clean
+.PHONY: help serve install dev torch test test-slow lint format lock bench bench-overload bench-faults bench-start clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -14,7 +14,11 @@ serve: install  ## Install, fetch the embedded model, serve it at http://127.0.0
 	@$(BIN)/pilotage serve $(ARGS)
 
 test: dev  ## Fast tests, the embedded model included
+	@$(MAKE) --no-print-directory torch || \
+	  echo "torch's CPU build is not to be had here: the tests that need it are skipped"
 	@$(BIN)/python -m pytest $(ARGS)
+
+torch: $(VENV)/.torch  ## The extra `transformers`, with torch's CPU build
 
 test-slow: dev  ## The slow suites: faults and overload against a real server under load
 	@$(BIN)/python -m pytest -m slow $(ARGS)
@@ -60,6 +64,11 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "Installing the development tools into $(VENV) (once) …"
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
+	@echo "Installing torch's CPU build and transformers into $(VENV) (about 200 MB, once) …"
+	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/torch.txt
 	@touch $@
 
 include bench/bench.mk

@@ -11,3 +11,10 @@ compile requirements/runtime.txt pyproject.toml
 compile requirements/build.txt --group build --constraint requirements/runtime.txt
 # One environment serves both commands, so that the development lock agrees with the runtime's.
 compile requirements/dev.txt pyproject.toml --group dev --constraint requirements/runtime.txt --constraint requirements/build.txt
+# torch is pinned to its CPU build for Linux and Python 3.11; where it is found is the machine's own
+# pip configuration. `make torch` installs this beside the rest, and `make test` tries to.
+UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(python -m pip config get global.find-links || true)}}
+export UV_FIND_LINKS
+uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
+  requirements/torch.in --constraint requirements/dev.txt --output-file requirements/torch.txt
