@@ -1,0 +1,1 @@
+"""The cheapest deployment that physics, prices and the SLO allow."""
