@@ -1,0 +1,1 @@
+"""The models of a running server: which are loaded, and the aliases in front of them."""
