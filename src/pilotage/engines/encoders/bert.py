@@ -72,12 +72,13 @@ class _Builder:
         inputs = [ids, mask]
         if of.needs_segments:
             inputs.append(g.integer_input("token_type_ids"))
-        bias = g.attention_bias(mask)
+        distances = None
         if of.buckets:
             table = self.weights.body(
                 "encoder.relative_attention_bias.weight", of.buckets, of.heads
             )
-            bias = ops.add(bias, relative_bias(table, g.token_count(ids), of.max_len))
+            distances = relative_bias(table, g.token_count(ids), of.max_len)
+        bias = g.attention_bias(mask, distances)
         x = self._embeddings(ids, inputs[2] if of.needs_segments else None)
         for number in range(of.layers):
             x = self._layer(x, bias, number)

@@ -68,11 +68,21 @@ def activation(x: Node, name: str) -> Node:
     )
 
 
-def attention_bias(mask: Node) -> Node:
-    """``[batch, tokens]`` of 1 (look) and 0 as ``[batch, 1, 1, tokens]`` of 0 and -3e38."""
-    spread = ops.unsqueeze(ops.convert(mask, "f32"), whole(1, 2))
-    one = ops.constant(np.float32(1))
-    return ops.multiply(ops.subtract(one, spread), ops.constant(_MASKED))
+def attention_bias(mask: Node, shown: Node | None = None) -> Node:
+    """What is added to attention scores: `shown` where `mask` is 1, -3e38 where it is 0.
+
+    Chosen and not added up: the CPU plugin would rewrite ``mask * -3e38 + shown`` as
+    ``(mask + shown / -3e38) * -3e38``, in which `shown` is lost to rounding (2026.4, seen with
+    MPNet's relative positions).
+
+    Args:
+        mask: ``[batch, tokens]``, int64.
+        shown: ``[1, heads, tokens, tokens]``; 0 if not given.
+    """
+    visible = ops.unsqueeze(ops.convert(mask, "boolean"), whole(1, 2))
+    if shown is None:
+        shown = ops.constant(np.float32(0))
+    return ops.select(visible, shown, ops.constant(_MASKED))
 
 
 def attention(query: Node, key: Node, value: Node, bias: Node, *, heads: int, size: int) -> Node:
