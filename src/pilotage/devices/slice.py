@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from pilotage.devices.numbers import format_ranges
+
 DeviceKind = Literal["cpu", "cuda", "neuron"]
 
 
@@ -22,6 +24,9 @@ class DeviceSlice(msgspec.Struct, frozen=True, kw_only=True):
         numa_node: Where cores and devices are near each other, if that is known.
         environment: Variables its process starts with (``CUDA_VISIBLE_DEVICES``,
             ``NEURON_RT_VISIBLE_CORES``, thread counts).
+        thread_limit: Threads that the control group's CPU quota is worth, where that is less than
+            the cores; None without a quota. A quota limits time, not places: pinning to fewer
+            cores would put all containers of a host on the same ones.
     """
 
     worker: int
@@ -31,25 +36,14 @@ class DeviceSlice(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0
     numa_node: int | None = None
     environment: Mapping[str, str] = {}
+    thread_limit: int | None = None
 
     @property
     def threads(self) -> int:
-        """Engine threads: one a core."""
-        return len(self.cores)
+        """Engine threads: one a core, within the quota."""
+        return min(len(self.cores), self.thread_limit or len(self.cores))
 
     @property
     def name(self) -> str:
-        """For people: ``cuda:0,1``, ``neuron:4-5``, ``cpu:0-7``."""
-        numbers = self.devices or self.cores
-        return f"{self.kind}:{_ranges(numbers)}"
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """``(0, 1, 2, 5)`` as ``0-2,5``."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ",".join("-".join(map(str, part)) for part in parts)
+        """For people: ``cuda:0-1``, ``neuron:4-5``, ``cpu:0-7``."""
+        return f"{self.kind}:{format_ranges(self.devices or self.cores)}"
