@@ -113,8 +113,7 @@ def test_aliases_that_cannot_be(name: str, behind: tuple[AliasTarget, ...], said
 
 @pytest.mark.parametrize(
     "name",
-    ["", " ", "a b", "/a", "a/", "a//b", "..", "a/../b", ".a", "-a", "a\n", "é", "a?b", "a=b"]
-    + ["x" * 129],
+    ["", " ", "a b", "/a", "a/", "a//b", "..", "a/../b", ".a", "-a", "a\n", "é", "a?b", "x" * 129],
 )
 def test_names_that_no_alias_has(name: str) -> None:
     with pytest.raises(UsageError, match="no name for an alias"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,10 +11,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
 
 from pilotage import __version__
 from pilotage.serve.api import wire
 from pilotage.serve.api.access import AccessLayer
+from pilotage.serve.api.admin import add_admin_routes
 from pilotage.serve.api.authentication import AuthenticationLayer
 from pilotage.serve.api.body import read_object
 from pilotage.serve.api.body_limit import BodyLimitLayer
@@ -25,7 +28,7 @@ from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.generations import answer_chat, answer_completion
 from pilotage.serve.api.health import add_health_routes
-from pilotage.serve.api.model_list import model_card
+from pilotage.serve.api.model_list import all_cards, card_of
 from pilotage.serve.api.openapi import describe, error_responses, json_body
 from pilotage.serve.api.submission import find_model
 from pilotage.serve.api.tokenization import (
@@ -34,10 +37,15 @@ from pilotage.serve.api.tokenization import (
     detokenize,
     tokenize,
 )
+from pilotage.serve.api.worker_path import (
+    WorkerPathLayer,
+    describe_worker_paths,
+    worker_path_template,
+)
 from pilotage.serve.telemetry.metrics import CONTENT_TYPE
 
-_GENERATION_ERRORS = (400, 401, 404, 408, 413, 415, 429, 500, 503, 504)
-_POST_ERRORS = (400, 401, 404, 408, 413, 415, 500)
+_GENERATION_ERRORS = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
+_POST_ERRORS = (400, 401, 403, 404, 408, 413, 415, 500)
 _EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 _DESCRIPTION = "OpenAI-compatible inference on the models of this server."
 _ELSEWHERE = "other"
@@ -63,11 +71,12 @@ def create_app(context: GatewayContext) -> FastAPI:
     _add_token_routes(app, context)
     _add_model_routes(app, context)
     add_health_routes(app, context)
-    _add_document_routes(app, context)
+    _add_document_routes(app, context, add_admin_routes(app, context))
     app.add_exception_handler(HTTPException, _routing_error)
 
     # The last one added is the outermost.
     app.add_middleware(BodyLimitLayer, max_bytes=context.limits.max_body_bytes)
+    app.add_middleware(WorkerPathLayer, routes=_templates(app).values())
     app.add_middleware(AuthenticationLayer, context=context)
     app.add_middleware(AccessLayer, context=context, endpoint_of=_endpoints(app))
     return app
@@ -157,12 +166,10 @@ def _add_token_routes(app: FastAPI, context: GatewayContext) -> None:
 
 def _add_model_routes(app: FastAPI, context: GatewayContext) -> None:
     async def models() -> Response:
-        cards = [model_card(model) for model in context.models.all()]
-        return JSONResponse({"object": "list", "data": cards})
+        return JSONResponse({"object": "list", "data": all_cards(context)})
 
     async def model(request: Request) -> Response:
-        name = request.path_params["model"]
-        return JSONResponse(model_card(find_model(context, name)))
+        return JSONResponse(card_of(context, request.path_params["model"]))
 
     name_parameter = {
         "name": "model",
@@ -187,8 +194,11 @@ def _add_model_routes(app: FastAPI, context: GatewayContext) -> None:
     )
 
 
-def _add_document_routes(app: FastAPI, context: GatewayContext) -> None:
+def _add_document_routes(
+    app: FastAPI, context: GatewayContext, more_bodies: list[type[BaseModel]]
+) -> None:
     bodies: list[type[BaseModel]] = [
+        *more_bodies,
         ChatRequest,
         CompletionRequest,
         TokenizeRequest,
@@ -207,6 +217,7 @@ def _add_document_routes(app: FastAPI, context: GatewayContext) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = describe(app, bodies, [ChatRequest, CompletionRequest])
+            describe_worker_paths(app.openapi_schema)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
@@ -242,12 +253,22 @@ async def _routing_error(request: Request, failure: Exception) -> Response:
 
 
 def _endpoints(app: FastAPI) -> Callable[[str], str]:
-    templates = {getattr(route, "path", _ELSEWHERE) for route in app.routes}
+    templates = _templates(app)
+    plain = frozenset(templates.values())
+    # A route with parameters: its template names them, their values stay out of labels.
+    parametric = [pattern for pattern, template in templates.items() if "{" in template]
 
     def endpoint_of(path: str) -> str:
-        if path in templates:
+        if path in plain:
             return path
-        # The one route with a parameter: its template names it, its value stays out of labels.
-        return "/v1/models/{model}" if path.startswith("/v1/models/") else _ELSEWHERE
+        for pattern in parametric:
+            if pattern.match(path):
+                return templates[pattern]
+        return worker_path_template(path) or _ELSEWHERE
 
     return endpoint_of
+
+
+def _templates(app: FastAPI) -> dict[re.Pattern[str], str]:
+    """The paths that each route answers, and its template."""
+    return {route.path_regex: route.path_format for route in app.routes if isinstance(route, Route)}

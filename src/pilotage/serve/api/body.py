@@ -9,6 +9,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from pilotage.serve.api.errors import ApiError, ClientGone
+from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.worker_path import choose_model
 
 _BODY_TIMEOUT_S = 60.0
 
@@ -20,7 +22,8 @@ async def read_object(request: Request) -> dict[str, Any]:
 
     Raises:
         ApiError: There is none (400), it is not called JSON (415), it is too long (413, from the
-            middleware), or it did not arrive in time (408).
+            middleware), it did not arrive in time (408), or it names another model than its path
+            (400).
         ClientGone: The client hung up before it had sent everything.
     """
     _check_headers(request)
@@ -36,7 +39,9 @@ async def read_object(request: Request) -> dict[str, Any]:
             code="request_timeout",
             headers={"connection": "close"},
         ) from None
-    return _decode(content)
+    body = _decode(content)
+    choose_model(Exchange.of(request.scope), body)
+    return body
 
 
 def _check_headers(request: Request) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pilotage.engines.engine import EngineInfo, Task
 from pilotage.images import VisionInput
+from pilotage.serve.control import ModelControl
 from pilotage.serve.generation import Dispatcher
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.rate_limits import RateLimiter
@@ -147,6 +148,7 @@ class GatewayContext:
         rate_limits: The keys' budgets; ``None`` is no limit.
         limits: What one request may ask for.
         tracer: Makes a span of every generation.
+        control: Steers the models; ``None`` is a server without admin routes.
     """
 
     models: ModelDirectory
@@ -157,3 +159,4 @@ class GatewayContext:
     rate_limits: RateLimiter | None = None
     limits: Limits = field(default_factory=Limits)
     tracer: Tracer = field(default_factory=NoTracer)
+    control: ModelControl | None = None

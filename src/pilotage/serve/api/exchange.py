@@ -26,6 +26,7 @@ class Exchange:
         endpoint: The route's template, never the path as it came.
         arrived: When, on `time.monotonic`'s clock.
         key: The API key that was presented.
+        worker: The worker that its path names; ``path_model`` the model that it names.
         completion_tokens: Tokens generated so far, all choices together.
         longest: Tokens of the longest choice.
         queue_s: Longest wait of its choices for a worker, seconds, once one has been taken.
@@ -38,6 +39,8 @@ class Exchange:
     endpoint: str
     arrived: float = field(default_factory=time.monotonic)
     key: ApiKey | None = None
+    worker: int | None = None
+    path_model: str | None = None
     model: str = ""
     operation: Operation | None = None
     prompt_tokens: int = 0

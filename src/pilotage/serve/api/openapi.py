@@ -17,15 +17,20 @@ _WITHOUT_MODEL = "OnDefaultModel"
 _ERRORS = {
     400: "The request does not fit; the error says which field and why.",
     401: "No API key, or none that is valid here.",
+    403: "The API key lacks the scope that this route needs.",
     404: "There is no such model.",
     405: "Another method than the route has.",
     408: "The body did not arrive in time.",
+    409: "It does not fit into the memory beside what is loaded.",
     413: "The body is too long.",
     415: "The body is not JSON.",
+    422: "The model's files cannot be used.",
     429: "Too much at present, or for this key; Retry-After says when to come back.",
     500: "The server failed.",
+    502: "The model could not be had from its source.",
     503: "No model is ready: loading, stalled or draining.",
     504: "The answer was not complete in time.",
+    507: "It does not fit into the memory at all.",
 }
 
 
@@ -66,6 +71,21 @@ def describe(
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"key": []}]
     return document
+
+
+def on_default_model(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """A body's schema where the model may be left out, as the route has another word on it.
+
+    Args:
+        schema: A reference to one of the document's schemas; anything else stays as it is.
+        document: The OpenAPI document; gets the schema that is referred to.
+    """
+    schemas = document["components"]["schemas"]
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if "model" not in schemas.get(name, {}).get("properties", {}):
+        return schema
+    schemas.setdefault(name + _WITHOUT_MODEL, _without_model(schemas[name]))
+    return {"$ref": _REF.format(model=name + _WITHOUT_MODEL)}
 
 
 def _without_model(schema: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def submit(
         ApiError: 429 or 503, with the time after which to come back.
     """
     requests = [
-        SubmitRequest(exchange.request_id, prompt_ids, params, restartable)
+        SubmitRequest(exchange.request_id, prompt_ids, params, restartable, worker=exchange.worker)
         for prompt_ids, params in sequences
     ]
     try:

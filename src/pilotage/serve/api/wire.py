@@ -111,12 +111,13 @@ class Completion(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A served model."""
+    """A served model, or an alias for one or several."""
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    root: Annotated[str, Field(description="The model; of an alias the one with most requests.")]
     max_model_len: int | None
 
 
