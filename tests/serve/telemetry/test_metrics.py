@@ -13,7 +13,7 @@ from pilotage import __version__
 from pilotage.serve.telemetry import metrics as metrics_module
 from pilotage.serve.telemetry.metrics import Metrics
 from pilotage.serve.telemetry.request_record import RequestRecord
-from pilotage.serve.telemetry.snapshot import Snapshot, WorkerSnapshot
+from pilotage.serve.telemetry.snapshot import ReplicaSnapshot, Snapshot, WorkerSnapshot
 from pilotage.serve.telemetry.step_counts import STEP_SECONDS_BUCKETS
 
 DOCS = Path(__file__).parents[3] / "docs" / "observability.md"
@@ -233,8 +233,10 @@ def test_the_build_is_told_and_creation_times_are_not(metrics):
 
 
 def test_the_table_in_the_docs_is_what_is_exposed(metrics):
-    worker = WorkerSnapshot(worker="0", up=True)
-    metrics.watch(lambda: Snapshot(workers=(worker,), cpu_s={"worker-0": 1.0}))
+    replica = ReplicaSnapshot(model="smollm2")
+    worker = WorkerSnapshot(worker="0", up=True, device="cpu:0", models=(replica,))
+    state = Snapshot(workers=(worker,), cpu_s={"worker-0": 1.0}, queue_by_model={"smollm2": 0})
+    metrics.watch(lambda: state)
     metrics.request_finished(chat())
     metrics.rejected("smollm2", "overloaded")
     metrics.step("0", 0.01, 1, 1)

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from pilotage import __version__
 from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.serve.telemetry.slice_metrics import slice_metrics
 from pilotage.serve.telemetry.snapshot import Snapshot, WorkerSnapshot
 from pilotage.serve.telemetry.step_counts import StepCounts
 
@@ -240,6 +241,7 @@ def _state_metrics(state: Snapshot) -> Iterator[Metric]:
         for worker in state.workers:
             gauge.add_metric([worker.worker], value(worker))
         yield gauge
+    yield from slice_metrics(state)
 
 
 _WORKER_GAUGES: tuple[tuple[str, str, Callable[[WorkerSnapshot], float]], ...] = (

@@ -46,14 +46,21 @@ class StepCounts:
         seconds = HistogramMetricFamily(
             "pilotage_engine_step_seconds", "Duration of an engine step.", labels=["worker"]
         )
+        tokens = CounterMetricFamily(
+            "pilotage_worker_generated_tokens",
+            "Tokens that a worker has generated, counted as they come.",
+            labels=["worker"],
+        )
         for worker, steps in self._workers.items():
             cumulative = list(accumulate(steps.buckets))
             count.add_metric([worker], cumulative[-1])
             sequences.add_metric([worker], steps.sequences)
             seconds.add_metric([worker], list(zip(_BOUNDS, cumulative, strict=True)), steps.seconds)
+            tokens.add_metric([worker], steps.tokens)
         yield count
         yield sequences
         yield seconds
+        yield tokens
         yield CounterMetricFamily(
             "pilotage_generated_tokens",
             "Tokens that engines have generated, counted as they come.",
