@@ -94,6 +94,23 @@ class EngineOutput(msgspec.Struct, frozen=True, array_like=True):
     tensor: Tensor | None = None
 
 
+class EncoderTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an encoder's answers mean.
+
+    Attributes:
+        labels: A classifier's labels, by their number in the logits.
+        multi_label: Whether each label has a probability of its own (sigmoid); else they share
+            one (softmax).
+        hidden: Length of an embedding.
+        dimensions: Shorter lengths that an embedding may be cut to (Matryoshka); empty for none.
+    """
+
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
+    hidden: int = 0
+    dimensions: tuple[int, ...] = ()
+
+
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What an opened engine can hold, measured on its device.
 
@@ -108,6 +125,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
         load_s: Seconds from start to ready.
         unsupported: Sampling parameters that this engine does not have.
         task: What it does.
+        encoder: What its answers mean; None for a model that generates.
     """
 
     engine: str
@@ -120,6 +138,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     load_s: float
     unsupported: tuple[str, ...] = ()
     task: Task = "generate"
+    encoder: EncoderTraits | None = None
 
 
 class Engine(Protocol):
