@@ -55,6 +55,11 @@ class ChatTemplate:
         self._reads_parts = _loops_over_content(syntax)
         self._reads_strings = not self._reads_parts or _tests_for_string(syntax)
 
+    @property
+    def reads_parts(self) -> bool:
+        """Whether it takes content in parts, as images come in; else content is text only."""
+        return self._reads_parts
+
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

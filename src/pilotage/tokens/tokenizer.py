@@ -10,6 +10,7 @@ from typing import Any
 from pilotage.tokens.chat_template import ChatTemplate, ChatTemplateError
 from pilotage.tokens.folder_vocabulary import parts_from_folder
 from pilotage.tokens.gguf_vocabulary import parts_from_gguf
+from pilotage.tokens.pairs import PairWindow, pair_windows
 from pilotage.tokens.parts import TokenizerParts
 
 
@@ -66,15 +67,45 @@ class Tokenizer:
             text: Any text; a lone surrogate counts as U+FFFD.
             add_special_tokens: Add BOS and EOS if the model was trained with them.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        (ids,) = self.encode_batch([text], add_special_tokens=add_special_tokens)
+        return ids
+
+    def encode_batch(
+        self, texts: Sequence[str], *, add_special_tokens: bool = True
+    ) -> list[list[int]]:
+        """The token ids of several texts, as `encode` makes them. Other threads run meanwhile."""
         # Of the library's calls only the batch releases the interpreter lock.
-        (encoding,) = self._parts.backend.encode_batch_fast(
-            [text], add_special_tokens=add_special_tokens
+        encodings = self._parts.backend.encode_batch_fast(
+            [_with_whole_characters(text) for text in texts], add_special_tokens=add_special_tokens
         )
-        return list(encoding.ids)
+        return [list(encoding.ids) for encoding in encodings]
+
+    def encode_pair(
+        self, first: str, second: str, *, max_tokens: int, stride: int
+    ) -> list[PairWindow]:
+        """Two texts as an encoder reads them together, the second in overlapping windows.
+
+        Args:
+            first: Whole in every window, such as a question.
+            second: Such as the text that has the answer.
+            max_tokens: Tokens of a window, special tokens included.
+            stride: Tokens of `second` that neighbouring windows share.
+
+        Raises:
+            ValueError: `first` leaves no room for `stride` tokens of `second` and one more.
+        """
+        return pair_windows(
+            self._parts.backend,
+            _with_whole_characters(first),
+            _with_whole_characters(second),
+            max_tokens=max_tokens,
+            stride=stride,
+        )
+
+    @property
+    def special_tokens_per_text(self) -> int:
+        """Special tokens that `encode` adds to a text."""
+        return int(self._parts.backend.num_special_tokens_to_add(is_pair=False))
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """The text of `ids`; bytes that are no character become U+FFFD.
@@ -109,6 +140,15 @@ class Tokenizer:
     def has_chat_template(self) -> bool:
         """Whether the model says how messages become a prompt."""
         return "default" in self._parts.chat_templates
+
+    @property
+    def chat_reads_parts(self) -> bool:
+        """Whether the chat template takes content in parts, as images come in.
+
+        Raises:
+            ChatTemplateError: There is no template.
+        """
+        return self._default_template.reads_parts
 
     def render_chat(
         self,
@@ -168,3 +208,12 @@ class Tokenizer:
     def _tool_template(self) -> ChatTemplate | None:
         source = self._parts.chat_templates.get("tool_use")
         return None if source is None else ChatTemplate(source, self._parts.special_names)
+
+
+def _with_whole_characters(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

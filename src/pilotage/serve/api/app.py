@@ -28,6 +28,9 @@ from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.generations import answer_chat, answer_completion
 from pilotage.serve.api.health import add_health_routes
+from pilotage.serve.api.infer import answer_infer
+from pilotage.serve.api.infer_form import form_body, longest_form
+from pilotage.serve.api.lifted_body import chat_body, longest_chat_body
 from pilotage.serve.api.model_list import all_cards, card_of
 from pilotage.serve.api.openapi import describe, error_responses, json_body
 from pilotage.serve.api.submission import find_model
@@ -75,7 +78,15 @@ def create_app(context: GatewayContext) -> FastAPI:
     app.add_exception_handler(HTTPException, _routing_error)
 
     # The last one added is the outermost.
-    app.add_middleware(BodyLimitLayer, max_bytes=context.limits.max_body_bytes)
+    app.add_middleware(
+        BodyLimitLayer,
+        max_bytes=context.limits.max_body_bytes,
+        longer={
+            "/infer": lambda: longest_form(context),
+            "/v1/chat/completions": lambda: longest_chat_body(context),
+            "/invocations": lambda: longest_chat_body(context),
+        },
+    )
     app.add_middleware(WorkerPathLayer, routes=_templates(app).values())
     app.add_middleware(AuthenticationLayer, context=context)
     app.add_middleware(AccessLayer, context=context, endpoint_of=_endpoints(app))
@@ -84,19 +95,25 @@ def create_app(context: GatewayContext) -> FastAPI:
 
 def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
     async def chat(request: Request) -> Response:
-        return await answer_chat(context, request, await read_object(request))
+        async with chat_body(context, request) as body:
+            return await answer_chat(context, request, body)
 
     async def completions(request: Request) -> Response:
         return await answer_completion(context, request, await read_object(request))
 
     async def invocations(request: Request) -> Response:
-        body = await read_object(request)
-        if ("messages" in body) == ("prompt" in body):
-            raise invalid("messages", "Give either 'messages' (chat) or 'prompt' (completions).")
-        if body.get("model") is None:
-            body["model"] = find_model(context, None).name
-        answer = answer_chat if "messages" in body else answer_completion
-        return await answer(context, request, body)
+        async with chat_body(context, request) as body:
+            if ("messages" in body) == ("prompt" in body):
+                raise invalid(
+                    "messages", "Give either 'messages' (chat) or 'prompt' (completions)."
+                )
+            if body.get("model") is None:
+                body["model"] = find_model(context, None).name
+            answer = answer_chat if "messages" in body else answer_completion
+            return await answer(context, request, body)
+
+    async def infer(request: Request) -> Response:
+        return await answer_infer(context, request)
 
     def add(path: str, handler: _Handler, summary: str, *, ok: Any, body: dict[str, Any]) -> None:
         app.add_api_route(
@@ -134,6 +151,13 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
         "SageMaker's name for both; the model may be left out",
         ok=wire.ChatCompletion | wire.Completion,
         body=json_body(ChatRequest, CompletionRequest, model_may_be_absent=True),
+    )
+    add(
+        "/infer",
+        infer,
+        "Answer a prompt about images, sent as a form",
+        ok=wire.Inference,
+        body=form_body(),
     )
 
 

@@ -26,7 +26,7 @@ async def read_object(request: Request) -> dict[str, Any]:
             (400).
         ClientGone: The client hung up before it had sent everything.
     """
-    _check_headers(request)
+    check_json_headers(request)
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             content = await request.body()
@@ -39,12 +39,17 @@ async def read_object(request: Request) -> dict[str, Any]:
             code="request_timeout",
             headers={"connection": "close"},
         ) from None
-    body = _decode(content)
+    body = decode_object(content)
     choose_model(Exchange.of(request.scope), body)
     return body
 
 
-def _check_headers(request: Request) -> None:
+def check_json_headers(request: Request) -> None:
+    """Check that a request says its body is JSON, uncompressed.
+
+    Raises:
+        ApiError: 415, it is not.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -64,7 +69,12 @@ def _check_headers(request: Request) -> None:
         )
 
 
-def _decode(content: bytes) -> dict[str, Any]:
+def decode_object(content: bytes) -> dict[str, Any]:
+    """The JSON object that these bytes are.
+
+    Raises:
+        ApiError: They are none.
+    """
     if not content.strip():
         raise ApiError("The body is empty; send a JSON object.", code="invalid_json")
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,38 +15,48 @@ class BodyLimitLayer:
 
     Args:
         app: What answers.
-        max_bytes: Longest body.
+        max_bytes: Longest body, where nothing else is said.
+        longer: Paths whose bodies may be longer, and how long they may be now.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        longer: Mapping[str, Callable[[], int]] | None = None,
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._longer = dict(longer or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        longer = self._longer.get(scope["path"])
+        most = self._max_bytes if longer is None else longer()
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced[:20]) > self._max_bytes:
-            raise self._too_long()
+        if announced.isdecimal() and int(announced[:20]) > most:
+            raise _too_long(most)
         arrived = 0
 
         async def receive_counted() -> Message:
             nonlocal arrived
             message = await receive()
             arrived += len(message.get("body", b""))
-            if arrived > self._max_bytes:
-                raise self._too_long()
+            if arrived > most:
+                raise _too_long(most)
             return message
 
         await self._app(scope, receive_counted, send)
 
-    def _too_long(self) -> ApiError:
-        return ApiError(
-            f"The body is longer than {self._max_bytes} bytes.",
-            status=413,
-            code="body_too_large",
-            # The rest of the body is never read, so nothing else can follow on this connection.
-            headers={"connection": "close"},
-        )
+
+def _too_long(most: int) -> ApiError:
+    return ApiError(
+        f"The body is longer than {most} bytes.",
+        status=413,
+        code="body_too_large",
+        # The rest of the body is never read, so nothing else can follow on this connection.
+        headers={"connection": "close"},
+    )

@@ -18,11 +18,40 @@ class TextPart(Body):
     text: str
 
 
+class ImageUrl(Body):
+    """Where an image is."""
+
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="data:image/…;base64,… or, from hosts that the server allows, https://…",
+        ),
+    ]
+    detail: (
+        Annotated[
+            Literal["auto", "low", "high"],
+            Field(description="No effect: every image is seen as the model was trained to."),
+        ]
+        | None
+    ) = None
+
+
+class ImagePart(Body):
+    """An image in a message of a user, for models that take images."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
 class Message(Body):
     """One message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1, max_length=1024)]
+    content: str | Annotated[list[ContentPart], Field(min_length=1, max_length=1024)]
     name: (
         Annotated[
             str, Field(max_length=256, description="Given to the chat template, which may use it.")
@@ -38,7 +67,12 @@ class Message(Body):
             "role": "system" if self.role == "developer" else self.role,
             "content": content
             if isinstance(content, str)
-            else [{"type": "text", "text": part.text} for part in content],
+            else [
+                {"type": "text", "text": part.text}
+                if isinstance(part, TextPart)
+                else {"type": "image"}
+                for part in content
+            ],
         }
         if self.name is not None:
             message["name"] = self.name

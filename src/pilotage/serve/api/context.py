@@ -10,6 +10,7 @@ from pilotage.engines.engine import EngineInfo, Task
 from pilotage.images import VisionInput
 from pilotage.serve.control import ModelControl
 from pilotage.serve.generation import Dispatcher
+from pilotage.serve.images import ImageLoader
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry.request_record import RequestRecord
@@ -149,6 +150,7 @@ class GatewayContext:
         limits: What one request may ask for.
         tracer: Makes a span of every generation.
         control: Steers the models; ``None`` is a server without admin routes.
+        images: Takes the images that clients send.
     """
 
     models: ModelDirectory
@@ -160,3 +162,4 @@ class GatewayContext:
     limits: Limits = field(default_factory=Limits)
     tracer: Tracer = field(default_factory=NoTracer)
     control: ModelControl | None = None
+    images: ImageLoader = field(default_factory=ImageLoader)

@@ -17,6 +17,13 @@ from pilotage.serve.api.context import GatewayContext, ServedModel
 from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.generation_response import GenerationResponse
+from pilotage.serve.api.image_parts import (
+    Conversation,
+    SentImage,
+    count_image_tokens,
+    load_images,
+)
+from pilotage.serve.api.lifted_body import lifted_images
 from pilotage.serve.api.sampling import check_engine_has, of_choice, sampling_params
 from pilotage.serve.api.sequence import Choice, TextOptions
 from pilotage.serve.api.submission import (
@@ -39,15 +46,52 @@ async def answer_chat(context: GatewayContext, request: Request, body: dict[str,
     chat = parse(ChatRequest, body)
     model = _model(context, exchange, chat.model)
     check_count(context, prompts=1, choices=chat.choices)
-    prompt = await chat_prompt(model, chat)
+    conversation = Conversation.of(chat, lifted_images(request))
+    return await answer_conversation(context, request, model, chat, conversation, answer=None)
+
+
+async def answer_conversation(
+    context: GatewayContext,
+    request: Request,
+    model: ServedModel,
+    chat: ChatRequest,
+    conversation: Conversation,
+    *,
+    answer: AnswerFormat | None,
+) -> Response:
+    """The model's answer to a conversation.
+
+    Args:
+        context: The gateway's.
+        request: The request.
+        model: Who answers.
+        chat: How; its messages are not looked at.
+        conversation: To what.
+        answer: Writes the answer; by default as the OpenAI API does.
+
+    Raises:
+        ApiError: It cannot be answered.
+    """
+    prompt = await conversation_prompt(model, conversation)
+    return await _generate(
+        context,
+        request,
+        model,
+        chat,
+        prompts=[prompt],
+        answer=answer or _chat_format(model, chat),
+        images=conversation.images,
+    )
+
+
+def _chat_format(model: ServedModel, chat: ChatRequest) -> ChatFormat:
     envelope = _envelope("chatcmpl", model, with_usage=chat.wants_usage_chunk)
-    answer = ChatFormat(
+    return ChatFormat(
         envelope,
         model.tokenizer,
         logprobs=bool(chat.logprobs),
         top_logprobs=bool(chat.top_logprobs),
     )
-    return _generate(context, request, model, chat, prompts=[prompt], answer=answer)
 
 
 async def answer_completion(
@@ -62,7 +106,7 @@ async def answer_completion(
     prompts = [await _prompt(model, one, completion) for one in completion.prompts]
     envelope = _envelope("cmpl", model, with_usage=completion.wants_usage_chunk)
     answer = CompletionFormat(envelope, model.tokenizer, logprobs=completion.logprobs)
-    return _generate(context, request, model, completion, prompts=prompts, answer=answer)
+    return await _generate(context, request, model, completion, prompts=prompts, answer=answer)
 
 
 async def chat_prompt(model: ServedModel, chat: ChatRequest) -> list[int]:
@@ -71,23 +115,27 @@ async def chat_prompt(model: ServedModel, chat: ChatRequest) -> list[int]:
     Raises:
         ApiError: The model's chat template cannot take it.
     """
-    messages = [message.for_template() for message in chat.messages]
-    chars = sum(
-        len(part if isinstance(part, str) else part["text"])
-        for message in messages
-        for part in (
-            [message["content"]] if isinstance(message["content"], str) else message["content"]
-        )
-    )
+    return await conversation_prompt(model, Conversation.of(chat))
+
+
+async def conversation_prompt(model: ServedModel, conversation: Conversation) -> list[int]:
+    """The token ids of a conversation; each image is one image token.
+
+    Raises:
+        ApiError: The model, or its chat template, cannot take it.
+    """
     try:
-        return await tokenized(
+        messages = conversation.for_model(model)
+        prompt = await tokenized(
             lambda: model.tokenizer.encode_chat(
-                messages, template_kwargs=chat.chat_template_kwargs
+                messages, template_kwargs=conversation.template_kwargs
             ),
-            chars,
+            conversation.chars,
         )
     except ChatTemplateError as error:
         raise ApiError(f"{error}.", code="invalid_messages", param="messages") from None
+    conversation.check_prompt(model, prompt)
+    return prompt
 
 
 async def _prompt(
@@ -101,9 +149,16 @@ async def _prompt(
         )
         if not ids:
             raise invalid("prompt", "The prompt has no tokens.")
-        return ids
-    check_vocabulary(model, prompt, "prompt")
-    return prompt
+    else:
+        ids = prompt
+        check_vocabulary(model, ids, "prompt")
+    if model.vision is not None and count_image_tokens(model, model.vision, ids):
+        raise invalid(
+            "prompt",
+            f"The prompt has a place for an image ({model.vision.image_token}); images are for "
+            "chat and /infer.",
+        )
+    return ids
 
 
 def check_vocabulary(model: ServedModel, ids: list[int], param: str) -> None:
@@ -132,7 +187,7 @@ def _envelope(prefix: str, model: ServedModel, *, with_usage: bool) -> Envelope:
     )
 
 
-def _generate(
+async def _generate(
     context: GatewayContext,
     request: Request,
     model: ServedModel,
@@ -140,6 +195,7 @@ def _generate(
     *,
     prompts: list[list[int]],
     answer: AnswerFormat,
+    images: tuple[SentImage, ...] = (),
 ) -> Response:
     exchange = Exchange.of(request.scope)
     sequences = _sequences(context, model, wanted, prompts)
@@ -155,7 +211,9 @@ def _generate(
     )
     prompt_tokens = sum(map(len, prompts))
     charge_prompt(context, exchange, prompt_tokens)
-    generations = submit(context, model, exchange, sequences, restartable=not stream)
+    # Last, for it is the dear part of looking at a request.
+    pixels = await load_images(context, model, images)
+    generations = submit(context, model, exchange, sequences, restartable=not stream, images=pixels)
     exchange.prompt_tokens = prompt_tokens
     options = TextOptions(
         stops=tuple(wanted.stops),

@@ -78,13 +78,14 @@ def without_neutral(body: dict[str, Any], known: Iterable[str]) -> dict[str, Any
         if name in known:
             kept[name] = value
         elif refusal is None:
-            raise _unknown(name, known)
+            raise unknown_parameter(name, known)
     _check_top_logprobs(kept)
     _check_messages(kept.get("messages"))
     return kept
 
 
-def _unknown(name: str, known: frozenset[str]) -> ApiError:
+def unknown_parameter(name: str, known: Iterable[str]) -> ApiError:
+    """The refusal of a field that nobody knows, with the nearest that is known."""
     shown = name if len(name) <= 64 else f"{name[:64]}…"
     near = difflib.get_close_matches(name[:64], sorted(known), n=1)
     meant = f"; did you mean '{near[0]}'?" if near else "."
@@ -114,7 +115,8 @@ def _check_messages(messages: Any) -> None:
         content = message.get("content")
         for position, part in enumerate(content if isinstance(content, list) else ()):
             kind = part.get("type") if isinstance(part, dict) else None
-            if isinstance(kind, str) and kind != "text":
+            # Whether the model takes images is looked at when it is known.
+            if isinstance(kind, str) and kind not in {"text", "image_url"}:
                 raise unsupported(
                     f"{where}.content[{position}]",
                     f"The model reads text only, not content of type {kind[:64]!r}.",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pilotage.engines.engine import EngineInfo, SamplingParams
+from pilotage.engines.engine import EngineInfo, Image, SamplingParams
 from pilotage.serve.api.context import GatewayContext, ServedModel
 from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
@@ -98,14 +98,22 @@ def submit(
     sequences: list[tuple[list[int], SamplingParams]],
     *,
     restartable: bool,
+    images: tuple[Image, ...] = (),
 ) -> list[Generation]:
-    """Start the sequences, all or none.
+    """Start the sequences, all or none; they all look at the same images.
 
     Raises:
         ApiError: 429 or 503, with the time after which to come back.
     """
     requests = [
-        SubmitRequest(exchange.request_id, prompt_ids, params, restartable, worker=exchange.worker)
+        SubmitRequest(
+            exchange.request_id,
+            prompt_ids,
+            params,
+            restartable,
+            images=images,
+            worker=exchange.worker,
+        )
         for prompt_ids, params in sequences
     ]
     try:

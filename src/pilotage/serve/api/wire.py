@@ -80,6 +80,16 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
+class Inference(BaseModel):
+    """The answer to a form."""
+
+    id: str
+    model: str
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+
+
 class CompletionLogprobs(BaseModel):
     """The tokens of a text, side by side."""
 
