@@ -66,7 +66,7 @@ class ChatClient:
     """
 
     def __init__(self, url: str, *, key: str | None, key_name: str) -> None:
-        self.base = _base_url(url)
+        self.base = base_url(url)
         self._key_name = key_name
         self._has_key = bool(key)
         if key and not (key.isascii() and key.isprintable()):
@@ -75,7 +75,7 @@ class ChatClient:
             timeout=_TIMEOUT,
             headers={"authorization": f"Bearer {key}"} if key else {},
             # A proxy from the environment is not asked for this very machine.
-            trust_env=httpx.URL(self.base).host not in _LOOPBACK,
+            trust_env=not is_this_machine(self.base),
         )
 
     def close(self) -> None:
@@ -207,7 +207,17 @@ class ChatClient:
         )
 
 
-def _base_url(url: str) -> str:
+def is_this_machine(base: str) -> bool:
+    """Whether a server's address is a loopback one."""
+    return httpx.URL(base).host in _LOOPBACK
+
+
+def base_url(url: str) -> str:
+    """A server's address without ``/v1``, from what a user wrote.
+
+    Raises:
+        UsageError: It is no server's address.
+    """
     try:
         parsed = httpx.URL(url if "://" in url else f"http://{url}")
     except httpx.InvalidURL:
@@ -217,6 +227,6 @@ def _base_url(url: str) -> str:
             "this is no server's address", where=url, hint="One looks like http://127.0.0.1:8000."
         )
     if parsed.userinfo:
-        raise UsageError("an address with a password in it is not used; see --key-env")
+        raise UsageError("an address with a password in it is not used; give the key apart from it")
     path = parsed.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return str(parsed.copy_with(path=path or "/", query=None, fragment=None)).rstrip("/")

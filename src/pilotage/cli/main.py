@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pilotage import __version__
-from pilotage.cli import cache, chat, fetch, keys, prove, serve, spec, tracker
+from pilotage.cli import cache, chat, devices, fetch, keys, models, prove, serve, spec, top, tracker
 from pilotage.errors import PilotageError
 
 app = typer.Typer(
@@ -26,9 +26,12 @@ app.command("serve")(serve.serve)
 app.command("prove")(prove.prove)
 app.command("tracker")(tracker.tracker)
 app.command("chat")(chat.chat)
+app.command("top")(top.top)
+app.command("devices")(devices.devices)
 app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)
+app.add_typer(models.app)
 
 
 def _print_version(wanted: bool) -> None:
