@@ -134,7 +134,7 @@ def test_a_body_where_none_belongs_is_refused(gateway, control):
     ("failure", "others", "answer"),
     [
         (
-            ResourceError("it needs 2 GiB", hint="Unload another."),
+            ResourceError("it needs 2 GiB", hint="Unload another"),
             "ready",
             (409, "not_enough_memory", "It needs 2 GiB. Unload another. Loaded are: smollm2."),
         ),

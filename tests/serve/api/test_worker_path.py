@@ -36,6 +36,16 @@ def test_completions_on_a_worker_streamed(gateway):
     assert workers(gateway) == [3, 3]
 
 
+def test_a_form_on_a_worker(gateway):
+    form = {"text_prompt": (None, "hello"), "max_new_tokens": (None, "5")}
+    answer = gateway.http.post(at(2, "infer"), files=form)
+    assert answer.json()["text"] == "Paris is the capital."
+    assert workers(gateway) == [2]
+    other = gateway.http.post(at(2, "infer"), files=form | {"model": (None, "other")})
+    assert other.status_code == 400
+    assert other.json()["error"]["param"] == "model"
+
+
 def test_other_requests_go_where_it_is_best(gateway):
     gateway.chat()
     assert workers(gateway) == [None]

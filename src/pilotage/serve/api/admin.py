@@ -194,7 +194,7 @@ def _sentence(error: PilotageError) -> str:
     said = f"{error.message[:1].upper()}{error.message[1:]}."
     if error.where is not None and not error.where.startswith(("name", "targets")):
         said = f"{error.where}: {said}"
-    return f"{said} {error.hint}" if error.hint else said
+    return f"{said} {error.hint.rstrip('.')}." if error.hint else said
 
 
 def _listed(names: Collection[str] | Any) -> str:
