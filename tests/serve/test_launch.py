@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import stat
 import tempfile
@@ -17,7 +18,6 @@ from pilotage.serve import launch as launch_module
 from pilotage.serve.config import GatewayConfig, WorkerConfig, read_config
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
-from pilotage.serve.placement import available_cores
 from pilotage.serve.supervisor import Supervisor
 from pilotage.spec import Deployment
 
@@ -30,22 +30,23 @@ def _a_machine_with_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def plan(model: Path, model_fields: dict[str, Any] | None = None, **serving: Any) -> ServePlan:
     spec = Deployment.model_validate({"serving": serving, "model": model_fields or {}})
-    return plan_serving(spec, model)
+    return plan_serving(spec, [model])
 
 
 # The plan -------------------------------------------------------------------------------------
 
 
 def test_the_plan_covers_every_core_once(embedded_model: Path) -> None:
-    cores = available_cores()
+    cores = os.sched_getaffinity(0)
     planned = plan(embedded_model, workers=len(cores))
-    assert [core for piece in planned.slices for core in piece.cores] == list(cores)
-    assert planned.memory.kv_blocks > 0
+    assert [core for piece in planned.slices for core in piece.cores] == sorted(cores)
+    assert planned.models[0].memory is not None
+    assert planned.models[0].memory.kv_blocks > 0
     assert not planned.has_keys
 
 
 def test_more_workers_than_cores_are_refused(embedded_model: Path) -> None:
-    cores = len(available_cores())
+    cores = len(os.sched_getaffinity(0))
     with pytest.raises(UsageError, match=f"{cores + 1} workers for {cores} CPU core") as refusal:
         plan(embedded_model, workers=cores + 1)
     assert refusal.value.exit_code == 2
@@ -160,10 +161,13 @@ def test_a_launch_writes_what_its_processes_need_and_cleans_up(
         assert gateway.workers == (worker,)
         assert gateway.listener_fd == listener.fileno()
         assert Deployment.model_validate(json.loads(gateway.deployment)) == planned.deployment
-        assert worker.plan == planned.memory
-        assert worker.cores == planned.slices[0].cores
-        assert (worker.prefix_caching, worker.max_num_batched_tokens) == (False, 99)
-        assert Path(worker.cache).parent == tmp_path
+        (engine,) = worker.engines
+        assert engine.plan == planned.models[0].memory
+        assert worker.device == planned.slices[0]
+        assert (engine.prefix_caching, engine.max_num_batched_tokens) == (False, 99)
+        assert Path(engine.cache).parent == tmp_path
+        ((placed,),) = [model.placed for model in gateway.models]
+        assert (placed.worker, placed.config, placed.copies) == (0, engine, 1)
         assert {Path(p).parent for p in (worker.socket, worker.board, worker.errors)} == {folder}
     assert list(temporary.iterdir()) == []
 

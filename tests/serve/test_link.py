@@ -12,6 +12,7 @@ from pilotage.serve.link import (
     Cancel,
     FrameDecoder,
     Hello,
+    OpenedEngine,
     Step,
     Submit,
     ToGateway,
@@ -30,6 +31,7 @@ outputs = st.builds(
 )
 steps = st.builds(
     Step,
+    engine=st.integers(0, 100),
     outputs=st.lists(outputs, max_size=10),
     duration_s=st.floats(0, 10),
     running=st.integers(0, 1000),
@@ -38,6 +40,7 @@ steps = st.builds(
 )
 submits = st.builds(
     Submit,
+    st.integers(0, 100),
     st.builds(
         EngineRequest,
         id=st.integers(0, 2**40),
@@ -61,7 +64,9 @@ def test_steps_arrive_whole_however_the_stream_is_cut(sent: list[Step], cut: int
     assert [message for piece in pieces for message in decoder.feed(piece)] == sent
 
 
-@given(st.lists(submits | st.builds(Cancel, st.integers(0, 2**40)), max_size=5))
+@given(
+    st.lists(submits | st.builds(Cancel, st.integers(0, 100), st.integers(0, 2**40)), max_size=5)
+)
 def test_requests_arrive_as_they_were(sent: list[Submit | Cancel]) -> None:
     decoder: FrameDecoder[ToWorker] = FrameDecoder(ToWorker)  # type: ignore[arg-type]
     assert list(decoder.feed(b"".join(map(encode, sent)))) == sent
@@ -72,12 +77,13 @@ def test_the_greeting_tells_what_the_worker_can_hold() -> None:
         engine="x", max_model_len=1, max_num_seqs=2, max_num_batched_tokens=3, kv_cache_tokens=4,
         kv_cache_bytes=5, prefill_tokens_per_s=6.0, load_s=7.0,
     )  # fmt: skip
+    hello = Hello(3, [OpenedEngine(0, "a", info), OpenedEngine(7, "b", None)])
     decoder: FrameDecoder[ToGateway] = FrameDecoder(ToGateway)  # type: ignore[arg-type]
-    assert list(decoder.feed(encode(Hello(3, info)))) == [Hello(3, info)]
+    assert list(decoder.feed(encode(hello))) == [hello]
 
 
 def test_a_step_of_64_streams_is_one_small_frame() -> None:
-    step = Step([EngineOutput(i, [i]) for i in range(64)], 0.05, 64, 0.5, 1000.0)
+    step = Step(0, [EngineOutput(i, [i]) for i in range(64)], 0.05, 64, 0.5, 1000.0)
     assert len(encode(step)) < 64 * 16
 
 

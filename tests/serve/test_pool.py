@@ -179,7 +179,7 @@ def test_without_a_worker_the_answer_says_when_to_come_back(play: Any, tools: An
         assert refusal.value.code == "no_worker"
         assert 3.0 < refusal.value.retry_after_s <= 4.0  # what loading took the last time
 
-    play(scenario)
+    play(scenario, ttft_target_s=2.0, queue_timeout_s=2.0)
 
 
 def test_a_draining_pool_finishes_what_it_has_and_takes_no_more(play: Any, tools: Any) -> None:

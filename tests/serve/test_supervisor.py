@@ -317,7 +317,7 @@ def test_a_busy_child_is_replaced_only_after_many_time_outs(supervise: Callable[
 def test_a_worker_that_does_not_get_ready_is_replaced(supervise: Callable[..., Run]) -> None:
     run = supervise(workers=[{"do": "load forever"}], gateway={"waits_for": "worker-0"}, load_s=1)
     run.until(lambda: len(run.diary("worker-0", "start")) == 2)
-    assert run.replaced() == ["worker-0 was not ready after 1 s"]
+    assert set(run.replaced()) == {"worker-0 was not ready after 1 s"}
     # The gateway can only be ready once a worker is: it is not to blame.
     assert len(run.diary("gateway", "start")) == 1
     run.stop()

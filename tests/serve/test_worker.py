@@ -35,7 +35,8 @@ PROGRAM = '''
 import os, sys, time
 from pathlib import Path
 from pilotage.engines.engine import EngineInfo, EngineOutput
-from pilotage.engines.memory import MemoryPlan
+from pilotage.engines.config import EngineConfig
+from pilotage.devices import DeviceSlice
 from pilotage.errors import ModelError
 from pilotage.serve.config import WorkerConfig, write_config
 from pilotage.serve import worker
@@ -93,18 +94,25 @@ class ScriptedEngine:
         return 0.5
 
 folder = Path(sys.argv[1])
-config = WorkerConfig(index=3, model_path="", cores=tuple(os.sched_getaffinity(0)),
-    max_num_batched_tokens=None, prefix_caching=True, cache="",
-    socket=str(folder / "w.sock"), board=str(folder / "board"), errors=str(folder / "errors"),
-    log_format="text", log_level="info",
-    plan=MemoryPlan(0, 0, 1.0, 1, 1, 1))
+def engine(name):
+    return EngineConfig(model=name, engine="openvino", path="", cache="")
 
-def open_engine(config):
-    if (folder / "damaged").exists():
+models = sys.argv[2].split(",") if len(sys.argv) > 2 else ["tiny"]
+config = WorkerConfig(index=3, engines=tuple(engine(name) for name in models if name),
+    device=DeviceSlice(worker=3, kind="cpu", cores=tuple(os.sched_getaffinity(0))),
+    socket=str(folder / "w.sock"), board=str(folder / "board"), errors=str(folder / "errors"),
+    log_format="text", log_level="info")
+
+def open_engine(config, device):
+    if (folder / "damaged").exists() or config.model == "damaged":
         raise ModelError("the file is damaged", where="m.gguf")
+    if config.model == "odd":
+        raise ZeroDivisionError("of a library")
+    while config.model == "slow" and not (folder / "go").exists():
+        time.sleep(0.005)
     return ScriptedEngine()
 
-worker._open_engine = open_engine
+worker.open_engine = open_engine
 write_config(folder / "config", config)
 sys.exit(worker.main(str(folder / "config")))
 '''
@@ -153,18 +161,21 @@ class Peer:
         return outputs
 
 
-def submit(number: int, *prompt: int, json_schema: str | None = None) -> Submit:
+def submit(number: int, *prompt: int, json_schema: str | None = None, engine: int = 0) -> Submit:
     params = SamplingParams(max_tokens=100, json_schema=json_schema)
-    return Submit(EngineRequest(number, list(prompt), params))
+    return Submit(engine, EngineRequest(number, list(prompt), params))
 
 
 class RunningWorker:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, models: str = "tiny") -> None:
+        self.folder = folder
         self.board = Board(folder / "board", create=True)
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(folder)], stdin=subprocess.PIPE, stderr=log
+                [sys.executable, "-c", PROGRAM, str(folder), models],
+                stdin=subprocess.PIPE,
+                stderr=log,
             )
         self._path = folder / "w.sock"
         self._peers: list[Peer] = []
@@ -199,7 +210,9 @@ def test_one_frame_a_step_carries_everybodys_tokens(worker: RunningWorker) -> No
     peer = worker.connect()
     hello = peer.receive()
     assert isinstance(hello, Hello)
-    assert (hello.worker, hello.info.engine) == (3, "scripted")
+    assert hello.worker == 3
+    ((number, model, info),) = [(e.engine, e.model, e.info) for e in hello.engines]
+    assert (number, model, info and info.engine) == (0, "tiny", "scripted")
     peer.send(submit(1, 10, 11), submit(2, 20, 21, 22))
     steps = [peer.step() for _ in range(3)]
     assert [[(o.id, o.token_ids) for o in step.outputs] for step in steps] == [
@@ -239,7 +252,7 @@ def test_a_refused_request_is_answered_and_harms_nobody(worker: RunningWorker) -
 
 def test_a_cancellation_is_answered_when_the_engine_has_let_go(worker: RunningWorker) -> None:
     peer = worker.connect().greeted()
-    peer.send(submit(1, SLOW_TO_CANCEL), Cancel(1), Cancel(77))
+    peer.send(submit(1, SLOW_TO_CANCEL), Cancel(0, 1), Cancel(0, 77))
     (ending,) = peer.outputs_until_end(1)
     assert (ending.token_ids, ending.finish_reason) == ([], "cancelled")
 

@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,11 @@ from rich.table import Table
 from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment
 from pilotage.cli.fetch_progress import shown_progress
 from pilotage.cli.flags import Overrides, apply_overrides, with_spec_flags
+from pilotage.devices import DeviceSlice
+from pilotage.devices.numbers import format_ranges
 from pilotage.fetch import FetchedModel, default_home, fetch
 from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
+from pilotage.serve.models.planned import PlannedModel
 from pilotage.serve.supervisor import Event
 from pilotage.serve.telemetry.logs import configure
 from pilotage.spec import Deployment, ModelSpec, ServingSpec, SloSpec, load
@@ -59,12 +63,16 @@ def serve(
     configure(spec.serving.log_format, spec.serving.log_level)
     screen = _JsonScreen() if as_json else _Screen()
     home = default_home()
-    fetched = screen.fetch(spec)
-    plan = plan_serving(spec, fetched.path)
+    # Lazy models too: loading one should never wait for the network.
+    fetched = [screen.fetch(model) for model in (spec.model, *spec.serving.models)]
+    plan = plan_serving(spec, [model.path for model in fetched])
     if plan_only:
         screen.show(plan, None)
         return
-    with fetched.in_use(), open_listener(spec.serving.host, spec.serving.port) as listener:
+    with ExitStack() as held:
+        for model in fetched:
+            held.enter_context(model.in_use())
+        listener = held.enter_context(open_listener(spec.serving.host, spec.serving.port))
         screen.show(plan, listener)
         with launch(plan, listener, home, screen.event) as supervisor:
             raise typer.Exit(supervisor.run())
@@ -92,57 +100,60 @@ class _Screen:
         self._console = Console(stderr=True, highlight=False)
         self._began = time.monotonic()
 
-    def fetch(self, spec: Deployment) -> FetchedModel:
-        """Have the model here, with a progress bar when that takes a download."""
+    def fetch(self, model: ModelSpec) -> FetchedModel:
+        """Have a model here, with a progress bar when that takes a download."""
         with shown_progress(self._console) as show:
-            return fetch(
-                spec.model.source,
-                sha256=spec.model.sha256,
-                revision=spec.model.revision,
-                progress=show,
-            )
+            return fetch(model.source, sha256=model.sha256, revision=model.revision, progress=show)
 
     def show(self, plan: ServePlan, listener: socket.socket | None) -> None:
-        """The first screen: model, slices, memory, address, and something to paste."""
-        memory, shape = plan.memory, plan.model.shape
+        """The first screen: models, slices, memory, address, and something to paste."""
         address = _address(plan, listener)
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold")
         table.add_column()
-        table.add_row(
-            "model",
-            f"{plan.deployment.model_name}  ({plan.model.engine}; {shape.architecture}, "
-            + (f"{shape.parameters / 1e6:,.0f}M parameters, " if shape.parameters else "")
-            + f"{format_size(shape.weight_bytes, digits=3)})",
+        for model in plan.models:
+            shape = model.files.shape
+            table.add_row(
+                "model" if model is plan.models[0] else "",
+                f"{model.name}  ({model.files.engine}; {shape.architecture}, "
+                + (f"{shape.parameters / 1e6:,.0f}M parameters, " if shape.parameters else "")
+                + f"{format_size(shape.weight_bytes, digits=3)})"
+                + _whereabouts(plan, model),
+            )
+        if plan.slices:
+            table.add_row("workers", "; ".join(f"{s.worker} on {_place(s)}" for s in plan.slices))
+        for model in plan.models:
+            self._show_memory(table, plan, model)
+        table.add_row("address", f"{address}/v1  (docs at {address}/docs)")
+        table.add_row("keys", "required" if plan.has_keys else "none: loopback only")
+        self._console.print(Panel(table, title="Pilotage", title_align="left", expand=False))
+        key = ' -H "Authorization: Bearer $PILOTAGE_API_KEY"' if plan.has_keys else ""
+        path, body = _example(plan.models[0])
+        self._console.print(
+            f"curl {address}{path} -H 'Content-Type: application/json'{key} "
+            f"-d '{json.dumps(body)}'\n",
+            soft_wrap=True,
+            markup=False,
         )
-        table.add_row(
-            "workers",
-            "; ".join(f"{piece.worker} on CPU {_cores(piece.cores)}" for piece in plan.slices),
-        )
+
+    @staticmethod
+    def _show_memory(table: Table, plan: ServePlan, model: PlannedModel) -> None:
+        of = f" for {model.name}" if len(plan.models) > 1 else ""
+        if model.memory is None:
+            if not model.external:
+                table.add_row("memory", f"{format_size(model.memory_bytes, digits=3)}{of}")
+            return
+        memory = model.memory
         table.add_row(
             "memory",
-            f"{format_size(memory.free_bytes, digits=3)} free; each worker: "
+            f"{format_size(plan.free_bytes, digits=3)} free; each worker: "
             f"{format_size(memory.weight_bytes, digits=3)} weights + "
-            f"{format_size(memory.kv_bytes, digits=3)} KV cache",
+            f"{format_size(memory.kv_bytes, digits=3)} KV cache{of}",
         )
         table.add_row(
             "room for",
             f"{memory.max_num_seqs} sequences at once, {memory.kv_tokens:,} tokens in the cache, "
             f"{memory.max_model_len:,} in a sequence (each worker)",
-        )
-        table.add_row("address", f"{address}/v1  (docs at {address}/docs)")
-        table.add_row("keys", "required" if plan.has_keys else "none: loopback only")
-        self._console.print(Panel(table, title="Pilotage", title_align="left", expand=False))
-        key = ' -H "Authorization: Bearer $PILOTAGE_API_KEY"' if plan.has_keys else ""
-        body = {
-            "model": plan.deployment.model_name,
-            "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        }
-        self._console.print(
-            f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} "
-            f"-d '{json.dumps(body)}'\n",
-            soft_wrap=True,
-            markup=False,
         )
 
     def event(self, event: Event, message: str) -> None:
@@ -156,27 +167,46 @@ class _Screen:
 class _JsonScreen:
     """What a program sees: JSON lines on standard output."""
 
-    def fetch(self, spec: Deployment) -> FetchedModel:
-        """Have the model here."""
-        return fetch(spec.model.source, sha256=spec.model.sha256, revision=spec.model.revision)
+    def fetch(self, model: ModelSpec) -> FetchedModel:
+        """Have a model here."""
+        return fetch(model.source, sha256=model.sha256, revision=model.revision)
 
     def show(self, plan: ServePlan, listener: socket.socket | None) -> None:
-        """The same facts as the first screen."""
-        memory = plan.memory
+        """The same facts as the first screen; those of the first model stand alone, too."""
+        first = plan.models[0]
         self._print(
             event="plan",
-            model=plan.deployment.model_name,
-            engine=plan.model.engine,
-            path=str(plan.model.path),
+            model=first.name,
+            engine=first.files.engine,
+            path=str(first.files.path),
             address=_address(plan, listener),
             keys_required=plan.has_keys,
-            workers=[{"worker": s.worker, "cores": list(s.cores)} for s in plan.slices],
-            free_bytes=memory.free_bytes,
-            weight_bytes=memory.weight_bytes,
-            kv_cache_bytes=memory.kv_bytes,
-            kv_cache_tokens=memory.kv_tokens,
-            max_num_seqs=memory.max_num_seqs,
-            max_model_len=memory.max_model_len,
+            workers=[
+                {
+                    "worker": piece.worker,
+                    "cores": list(piece.cores),
+                    "device": piece.name,
+                    "devices": list(piece.devices),
+                    "memory_budget_bytes": budget,
+                }
+                for piece, budget in zip(plan.slices, plan.budgets, strict=True)
+            ],
+            free_bytes=plan.free_bytes,
+            **_memory_facts(first),
+            models=[
+                {
+                    "model": model.name,
+                    "engine": model.files.engine,
+                    "task": model.files.task,
+                    "path": str(model.files.path),
+                    "load": model.load,
+                    "workers": list(model.workers),
+                    "copies": model.copies,
+                    "memory_bytes": model.memory_bytes,
+                    **_memory_facts(model),
+                }
+                for model in plan.models
+            ],
         )
 
     def event(self, event: Event, message: str) -> None:
@@ -189,7 +219,44 @@ class _JsonScreen:
         sys.stdout.flush()
 
 
-def _cores(cores: tuple[int, ...]) -> str:
-    if len(cores) > 2 and cores == tuple(range(cores[0], cores[-1] + 1)):
-        return f"{cores[0]}-{cores[-1]}"
-    return ",".join(map(str, cores))
+def _memory_facts(model: PlannedModel) -> dict[str, int | None]:
+    memory = model.memory
+    return {
+        "weight_bytes": model.files.shape.weight_bytes,
+        "kv_cache_bytes": memory.kv_bytes if memory else None,
+        "kv_cache_tokens": memory.kv_tokens if memory else None,
+        "max_num_seqs": memory.max_num_seqs if memory else None,
+        "max_model_len": model.max_model_len,
+    }
+
+
+def _whereabouts(plan: ServePlan, model: PlannedModel) -> str:
+    """What is not as usual about where and when a model is loaded."""
+    parts = []
+    if len(model.workers) < len(plan.slices) and not model.external:
+        parts.append(f"on worker {', '.join(map(str, model.workers))}")
+    if model.copies > 1 and not model.external:
+        parts.append(f"{model.copies} copies in each worker")
+    if model.load == "lazy":
+        parts.append("loaded at its first request")
+    return "".join(f", {part}" for part in parts)
+
+
+def _place(piece: DeviceSlice) -> str:
+    """Such as "CPU 0-3" or "cuda:0 with CPU 0-3"."""
+    cores = f"CPU {format_ranges(piece.cores)}"
+    return f"{piece.name} with {cores}" if piece.devices else cores
+
+
+def _example(model: PlannedModel) -> tuple[str, dict[str, object]]:
+    """A request to paste: its path and body."""
+    if model.files.task == "generate":
+        message = {"role": "user", "content": "What is the capital of France?"}
+        return "/v1/chat/completions", {"model": model.name, "messages": [message]}
+    if model.files.task == "embed":
+        text = "The capital of France is Paris."
+        return "/v1/embeddings", {"model": model.name, "input": text}
+    if model.files.task == "question-answering":
+        asked = {"question": "What is the capital of France?", "context": "Paris is the capital."}
+        return "/v1/predict", {"model": model.name, "inputs": asked}
+    return "/v1/predict", {"model": model.name, "inputs": "I like it."}

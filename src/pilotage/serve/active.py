@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from enum import Enum, auto
@@ -30,6 +31,8 @@ class ActiveGeneration:
         read: Whether any of its tokens have been handed out.
         cancelled: Whether nobody waits for it any more.
         patient: Whether it outlived a worker, after which it is never shed from the queue.
+        shed_at: When it is shed, should it still be in the queue; on the event loop's clock.
+        blocks: What prefix affinity knows its prompt by; None until that is asked.
         queue_s: Seconds it waited in the queue, all its waits together; None before the first
             of them is over.
     """
@@ -50,6 +53,8 @@ class ActiveGeneration:
         self.read = False
         self.cancelled = False
         self.patient = False
+        self.shed_at = math.inf
+        self.blocks: tuple[int, ...] | None = None
         self.queue_s: float | None = None
         # Not the loop's clock: uvloop's has whole milliseconds.
         self._waits_since = time.monotonic()

@@ -7,7 +7,10 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from pilotage.engines.memory import MemoryPlan
+from pilotage.devices import DeviceSlice
+from pilotage.engines.config import EngineConfig
+from pilotage.engines.engine import Task
+from pilotage.images import VisionInput
 
 FATAL_EXIT = 3
 """Exit code of a process that left a `PilotageError` in its error file: starting it again would
@@ -15,15 +18,15 @@ end the same way."""
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one worker needs to know."""
+    """All that one worker needs to know.
+
+    ``engines`` are opened before the worker is ready, and get the numbers 0, 1, …; an error in
+    one of them ends the worker. Others come over the link.
+    """
 
     index: int
-    model_path: str
-    plan: MemoryPlan
-    cores: tuple[int, ...]
-    max_num_batched_tokens: int | None
-    prefix_caching: bool
-    cache: str
+    device: DeviceSlice
+    engines: tuple[EngineConfig, ...]
     socket: str
     board: str
     errors: str
@@ -31,16 +34,61 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"]
 
 
+class PlacedEngine(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on one worker: how its engine is opened there, and how many times."""
+
+    worker: int
+    config: EngineConfig
+    copies: int = 1
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One model as the gateway knows it.
+
+    Attributes:
+        name: What clients call it.
+        source: Where it comes from.
+        engine: Who runs it.
+        load: Whether the workers have it from the start.
+        task: What it does.
+        path: Its file or folder; the tokenizer is opened from it.
+        max_model_len: Longest prompt plus completion, tokens.
+        vision: How images come to it.
+        labels: A classifier's labels.
+        placed: Where its engines are, or can be; empty for one with a server of its own.
+    """
+
+    name: str
+    source: str
+    engine: str
+    load: Literal["preload", "lazy"]
+    task: Task
+    path: str
+    max_model_len: int | None
+    vision: VisionInput | None = None
+    labels: tuple[str, ...] = ()
+    placed: tuple[PlacedEngine, ...] = ()
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the gateway needs to know; ``deployment`` is the spec as JSON."""
+    """All that the gateway needs to know.
+
+    Attributes:
+        deployment: The spec as JSON.
+        models: The models, the default first.
+        workers: The workers.
+        budgets: Memory that all models of a worker may take, in the order of the workers.
+        state: File in which it keeps what its successor must know.
+    """
 
     deployment: str
-    model_path: str
-    max_model_len: int
+    models: tuple[ModelConfig, ...]
+    workers: tuple[WorkerConfig, ...]
+    budgets: tuple[int, ...]
+    state: str
     key_file: str
     listener_fd: int
     created: int
-    workers: tuple[WorkerConfig, ...]
     board: str
     errors: str
     log_format: Literal["text", "json"]

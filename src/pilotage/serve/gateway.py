@@ -1,4 +1,4 @@
-"""The gateway process: the API in front of the workers' pool, and its drain."""
+"""The gateway process: the API in front of the models' pools, and its drain."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ from typing import Any, Final
 
 import uvicorn
 
-from pilotage.errors import PilotageError
+from pilotage.errors import PilotageError, UsageError
 from pilotage.serve.api import create_app
 from pilotage.serve.api.context import (
-    FixedModels,
     GatewayContext,
     Health,
+    HealthState,
     Limits,
     ServedModel,
 )
 from pilotage.serve.board import Board, State
-from pilotage.serve.config import FATAL_EXIT, GatewayConfig, read_config
+from pilotage.serve.config import FATAL_EXIT, GatewayConfig, ModelConfig, read_config
 from pilotage.serve.keys import KeyStore
+from pilotage.serve.models.fleet import Fleet
+from pilotage.serve.models.manager import ExternalModel, ManagedModel, ModelManager
+from pilotage.serve.models.planned import spec_aliases
+from pilotage.serve.models.saved_state import StateFile
 from pilotage.serve.pool import WorkerPool
 from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry import logs
 from pilotage.serve.telemetry.metrics import Metrics
 from pilotage.serve.telemetry.snapshot import Snapshot, WorkerSnapshot
 from pilotage.serve.telemetry.tracing import open_tracer
+from pilotage.serve.worker_link import WorkerLink
 from pilotage.spec import Deployment
 from pilotage.tokens import Tokenizer
 
@@ -82,7 +87,7 @@ class _Server(uvicorn.Server):
 
 
 class Gateway:
-    """Wires the API to the pool and runs both.
+    """Wires the API to the pools and runs both.
 
     Args:
         config: What the supervisor said.
@@ -96,29 +101,33 @@ class Gateway:
         serving = deployment.serving
         logs.configure(config.log_format, config.log_level)
         self._drain_timeout_s = serving.drain_timeout
-        name = deployment.model_name
-        self._metrics = Metrics([name])
+        self._stalled_after_s = serving.hang_timeout
+        self._was_ready = False
+        self._draining = False
+        names = [model.name for model in config.models]
+        self._metrics = Metrics(names)
         self._metrics.watch(self._snapshot)
-        self._pool = WorkerPool(
-            [worker.socket for worker in config.workers],
-            ttft_target_s=deployment.ttft_target,
-            queue_timeout_s=deployment.queue_timeout,
-            stalled_after_s=serving.hang_timeout,
-            on_step=self._on_step,
+        inside = [model for model in config.models if model.placed]
+        self._pools = {model.name: self._pool(model, deployment) for model in inside}
+        self._fleet = Fleet([worker.socket for worker in config.workers], self._pools)
+        self._manager = ModelManager(
+            [self._managed_model(model) for model in inside],
+            self._fleet,
+            external=[_external_model(model) for model in config.models if not model.placed],
+            order=names,
+            budgets=config.budgets,
+            devices=[worker.device.name for worker in config.workers],
+            aliases=spec_aliases(serving),
+            state=StateFile(Path(config.state)),
+            load_timeout_s=serving.load_timeout,
+            idle_unload_s=serving.idle_unload,
         )
         self._tracer = open_tracer(serving.otlp_endpoint, f"pilotage {deployment.name}")
-        model = ServedModel(
-            name=name,
-            tokenizer=Tokenizer.open(Path(config.model_path)),
-            dispatcher=self._pool,
-            info=self._pool.info,
-            created=config.created,
-            max_model_len=config.max_model_len,
-        )
         self._app = InFlight(
             create_app(
                 GatewayContext(
-                    models=FixedModels((model,)),
+                    models=self._manager,
+                    control=self._manager,
                     health=self._health,
                     metrics=self._metrics,
                     render_metrics=self._metrics.render,
@@ -158,7 +167,8 @@ class Gateway:
         listener = socket.socket(fileno=self._config.listener_fd)
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener])),
-            asyncio.create_task(self._pool.run()),
+            asyncio.create_task(self._fleet.run()),
+            asyncio.create_task(self._manager.run()),
             asyncio.create_task(self._beat()),
             asyncio.create_task(orphaned.wait()),
         ]
@@ -180,7 +190,9 @@ class Gateway:
 
     async def _drain(self) -> int:
         """Refuse what is new and finish what is in flight, within the deadline."""
-        self._pool.draining = True
+        self._draining = True
+        for pool in self._pools.values():
+            pool.draining = True
         self._board.state = State.DRAINING
         try:
             await asyncio.wait_for(self._app.idle.wait(), self._drain_timeout_s)
@@ -192,7 +204,7 @@ class Gateway:
     async def _beat(self) -> None:
         """Show the supervisor that the event loop turns."""
         while True:
-            if self._board.state is State.STARTING and self._pool.state().state == "ready":
+            if self._board.state is State.STARTING and self._health().state == "ready":
                 self._board.state = State.READY
             self._board.beat(running=self._app.count)
             await asyncio.sleep(0.05 if self._board.state is State.STARTING else _BEAT_S)
@@ -201,41 +213,90 @@ class Gateway:
         self._metrics.step(str(worker), duration_s, running, new_tokens)
 
     def _health(self) -> Health:
-        pool = self._pool.state()
+        self._was_ready = self._was_ready or self._manager.ready
+        state: HealthState = "ready"
+        if self._draining:
+            state = "draining"
+        elif not self._was_ready:
+            state = "loading"
+        elif self._fleet.links and not self._fleet.alive(self._stalled_after_s):
+            state = "stalled"
+        pools = [pool.state() for pool in self._pools.values()]
         details = {
-            "queued": pool.queued_requests,
-            "running": pool.running,
+            "queued": sum(pool.queued_requests for pool in pools),
+            "running": sum(pool.running for pool in pools),
             "workers": [
-                {"worker": link.index, "up": link.up, "running": len(link.held)}
-                for link in pool.workers
+                {
+                    "worker": link.index,
+                    "up": link.up,
+                    "running": sum(len(replica.held) for replica in link.replicas.values()),
+                }
+                for link in self._fleet.links
             ],
         }
-        return Health(pool.state, _REASONS[pool.state], details)
+        return Health(state, _REASONS[state], details)
 
     def _snapshot(self) -> Snapshot:
-        pool = self._pool.state()
-        boards = list(zip(pool.workers, self._worker_boards, strict=True))
+        pools = [pool.state() for pool in self._pools.values()]
+        boards = list(zip(self._fleet.links, self._worker_boards, strict=True))
         return Snapshot(
-            queue_requests=pool.queued_requests,
-            queue_tokens=pool.queued_tokens,
-            retries=pool.retries,
-            workers=tuple(
-                WorkerSnapshot(
-                    worker=str(link.index),
-                    up=link.up,
-                    restarts=board.restarts,
-                    running_requests=len(link.held),
-                    kv_cache_usage_ratio=link.kv_cache_usage,
-                    kv_cache_tokens=link.info.kv_cache_tokens if link.info else 0,
-                    prefill_tokens_per_s=link.prefill_tokens_per_s,
-                )
-                for link, board in boards
-            ),
+            queue_requests=sum(pool.queued_requests for pool in pools),
+            queue_tokens=sum(pool.queued_tokens for pool in pools),
+            retries=sum(pool.retries for pool in pools),
+            workers=tuple(_worker_snapshot(link, board) for link, board in boards),
             cpu_s={
                 "gateway": time.process_time(),
                 **{f"worker-{link.index}": board.cpu_s for link, board in boards},
             },
         )
+
+    def _pool(self, model: ModelConfig, deployment: Deployment) -> WorkerPool:
+        return WorkerPool(
+            ttft_target_s=deployment.ttft_target,
+            queue_timeout_s=deployment.queue_timeout,
+            stalled_after_s=deployment.serving.hang_timeout,
+            placed=[placed.worker for placed in model.placed],
+            on_step=self._on_step,
+            on_wanted=lambda: self._manager.wanted_by_request(model.name),
+        )
+
+    def _managed_model(self, model: ModelConfig) -> ManagedModel:
+        """A model that workers hold."""
+        pool = self._pools[model.name]
+        served = ServedModel(
+            name=model.name,
+            tokenizer=Tokenizer.open(Path(model.path)),
+            dispatcher=pool,
+            info=pool.info,
+            created=self._config.created,
+            max_model_len=model.max_model_len,
+            task=model.task,
+            vision=model.vision,
+            labels=model.labels,
+        )
+        return ManagedModel(model, served, pool)
+
+
+def _external_model(model: ModelConfig) -> ExternalModel:
+    """A model whose engine is a server of its own; see `pilotage.serve.launch._external_child`."""
+    raise UsageError(f"the engine {model.engine} is not in this version", where="model.engine")
+
+
+def _worker_snapshot(link: WorkerLink, board: Board) -> WorkerSnapshot:
+    up = [replica for replica in link.replicas.values() if replica.info is not None]
+    tokens = sum(replica.info.kv_cache_tokens for replica in up if replica.info)
+    used = sum(
+        replica.kv_cache_usage * replica.info.kv_cache_tokens for replica in up if replica.info
+    )
+    return WorkerSnapshot(
+        worker=str(link.index),
+        up=link.up,
+        restarts=board.restarts,
+        running_requests=sum(len(replica.held) for replica in up),
+        kv_cache_usage_ratio=used / tokens if tokens else 0.0,
+        kv_cache_tokens=tokens,
+        prefill_tokens_per_s=max((r.prefill_tokens_per_s for r in up), default=0.0),
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -14,22 +14,36 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from pilotage.engines.memory import MemoryPlan, free_memory, plan_memory
-from pilotage.engines.registry import ModelFiles, inspect_model
+from pilotage.devices import DeviceSlice
+from pilotage.engines.memory import free_memory
 from pilotage.errors import ResourceError, StoreError, UsageError
 from pilotage.serve.board import Board
 from pilotage.serve.child import Child
-from pilotage.serve.config import GatewayConfig, WorkerConfig, write_config
+from pilotage.serve.config import (
+    GatewayConfig,
+    ModelConfig,
+    PlacedEngine,
+    WorkerConfig,
+    write_config,
+)
 from pilotage.serve.keys import KeyStore, default_key_file
-from pilotage.serve.placement import CpuSlice, available_cores, slice_cpu
+from pilotage.serve.models.planned import (
+    PlannedModel,
+    check_names,
+    inspect_models,
+    place,
+    plan_models,
+    plan_workers,
+)
 from pilotage.serve.supervisor import Event, Supervisor
-from pilotage.spec import Deployment
+from pilotage.spec import Deployment, ServingSpec
 
 _BACKLOG = 2048
 _LONGEST_SOCKET_PATH = 107
@@ -44,28 +58,35 @@ class ServePlan:
 
     Attributes:
         deployment: The spec.
-        model: The model's files and shape.
-        memory: The memory plan of each worker.
-        slices: The CPU cores of each worker.
+        models: The models, the default first.
+        slices: The part of the machine of each worker.
+        budgets: Memory that all models of a worker may take, bytes.
+        free_bytes: Memory that was free on the machine.
         key_file: Where the API keys are.
         has_keys: Whether any key exists.
     """
 
     deployment: Deployment
-    model: ModelFiles
-    memory: MemoryPlan
-    slices: tuple[CpuSlice, ...]
+    models: tuple[PlannedModel, ...]
+    slices: tuple[DeviceSlice, ...]
+    budgets: tuple[int, ...]
+    free_bytes: int
     key_file: Path
     has_keys: bool
 
 
-def plan_serving(deployment: Deployment, model_path: Path) -> ServePlan:
-    """Decide engine, slices and memory.
+def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
+    """Decide engines, slices and memory.
+
+    Args:
+        deployment: The spec.
+        paths: Where the models are: that of ``model:``, then those of ``serving.models``.
 
     Raises:
-        UsageError: More workers than cores, or an address beyond loopback without keys.
-        ModelError: No engine here can open the model.
-        ResourceError: It does not fit into memory.
+        UsageError: More workers than cores, an address beyond loopback without keys, names that
+            do not fit together.
+        ModelError: No engine here can open a model.
+        ResourceError: They do not fit into memory.
     """
     serving = deployment.serving
     key_file = serving.api_keys or default_key_file()
@@ -76,33 +97,23 @@ def plan_serving(deployment: Deployment, model_path: Path) -> ServePlan:
             where="--host",
             hint="Make one with `pilotage keys add --name NAME`, or listen on 127.0.0.1",
         )
-    slices = slice_cpu(serving.workers, available_cores())
-    model = inspect_model(model_path, deployment.model.engine)
-    if deployment.model.dtype != "auto":
-        raise UsageError(
-            f"the openvino engine serves a model in the number format of its files, "
-            f"not as {deployment.model.dtype}",
-            where="--dtype",
-            hint="Leave dtype at auto, or take files of that format",
-        )
-    memory = plan_memory(
-        model.shape,
-        workers=serving.workers,
-        free_bytes=free_memory(),
-        memory_fraction=serving.memory_fraction,
-        max_model_len=deployment.model.max_model_len,
-        max_num_seqs=serving.max_num_seqs,
-        kv_cache_bytes=serving.kv_cache,
-        typical_tokens=_typical_tokens(deployment),
+    check_names(deployment)
+    models = inspect_models(deployment, paths)
+    slices = plan_workers(serving, [files.engine for _, files in models])
+    free_bytes = free_memory()
+    budgets = tuple(
+        serving.memory_budget
+        or (piece.memory_bytes if piece.devices else free_bytes // len(slices))
+        for piece in slices
     )
-    return ServePlan(deployment, model, memory, slices, key_file, has_keys)
-
-
-def _typical_tokens(deployment: Deployment) -> int | None:
-    workload = deployment.workload
-    if workload is None or workload.prompt_tokens is None or workload.completion_tokens is None:
-        return None
-    return workload.prompt_tokens.p99 + workload.completion_tokens.p99
+    planned = plan_models(
+        deployment,
+        models,
+        place(serving, models, len(slices)),
+        free_bytes=min(free_bytes, sum(budgets)) if budgets else free_bytes,
+        budgets=budgets,
+    )
+    return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys)
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -190,23 +201,32 @@ def _supervisor(
     workers = tuple(_worker_config(plan, piece, home, folder) for piece in plan.slices)
     gateway = GatewayConfig(
         deployment=plan.deployment.model_dump_json(),
-        model_path=str(plan.model.path),
-        max_model_len=plan.memory.max_model_len,
+        models=tuple(_model_config(model, serving, home) for model in plan.models),
+        workers=workers,
+        budgets=plan.budgets,
+        state=str(folder / "gateway.state"),
         key_file=str(plan.key_file),
         listener_fd=listener.fileno(),
         created=int(time.time()),
-        workers=workers,
         board=str(folder / "gateway.board"),
         errors=str(folder / "gateway.error"),
         log_format=_log_format(plan.deployment),
         log_level=serving.log_level,
     )
+    children = [
+        _child(
+            f"worker {config.index}",
+            "pilotage.serve.worker",
+            config,
+            folder,
+            environment=config.device.environment,
+        )
+        for config in workers
+    ]
+    children += [_external_child(model, folder) for model in plan.models if model.external]
     return Supervisor(
-        _child("gateway", "pilotage.serve.gateway", gateway, folder, (listener.fileno(),)),
-        [
-            _child(f"worker {config.index}", "pilotage.serve.worker", config, folder)
-            for config in workers
-        ],
+        _child("gateway", "pilotage.serve.gateway", gateway, folder, pass_fds=(listener.fileno(),)),
+        children,
         drain_timeout_s=serving.drain_timeout,
         load_timeout_s=serving.load_timeout,
         hang_timeout_s=serving.hang_timeout,
@@ -214,7 +234,8 @@ def _supervisor(
     )
 
 
-def _worker_config(plan: ServePlan, piece: CpuSlice, home: Path, folder: Path) -> WorkerConfig:
+def _worker_config(plan: ServePlan, piece: DeviceSlice, home: Path, folder: Path) -> WorkerConfig:
+    """A worker, with the models it has from the start."""
     name = f"worker-{piece.worker}"
     address = str(folder / f"{name}.sock")
     if len(os.fsencode(address)) > _LONGEST_SOCKET_PATH:
@@ -224,19 +245,54 @@ def _worker_config(plan: ServePlan, piece: CpuSlice, home: Path, folder: Path) -
             where=str(folder),
             hint="Set TMPDIR to a folder with a shorter path, such as /tmp",
         )
+    serving = plan.deployment.serving
     return WorkerConfig(
         index=piece.worker,
-        model_path=str(plan.model.path),
-        plan=plan.memory,
-        cores=piece.cores,
-        max_num_batched_tokens=plan.deployment.serving.max_num_batched_tokens,
-        prefix_caching=plan.deployment.serving.prefix_caching,
-        cache=str(home / "compiled"),
+        device=piece,
+        engines=tuple(
+            model.engine_config(serving, home / "compiled")
+            for model in plan.models
+            if model.load == "preload" and piece.worker in model.workers
+            for _ in range(model.copies)
+        ),
         socket=address,
         board=str(folder / f"{name}.board"),
         errors=str(folder / f"{name}.error"),
         log_format=_log_format(plan.deployment),
-        log_level=plan.deployment.serving.log_level,
+        log_level=serving.log_level,
+    )
+
+
+def _model_config(model: PlannedModel, serving: ServingSpec, home: Path) -> ModelConfig:
+    """A model as the gateway knows it; one whose engine is a server of its own has no places."""
+    config = model.engine_config(serving, home / "compiled")
+    return ModelConfig(
+        name=model.name,
+        source=model.spec.source,
+        engine=model.files.engine,
+        load=model.load,
+        task=model.files.task,
+        path=str(model.files.path),
+        max_model_len=model.max_model_len,
+        vision=model.files.vision,
+        labels=getattr(model.files, "labels", ()),
+        placed=tuple(
+            PlacedEngine(worker=worker, config=config, copies=model.copies)
+            for worker in model.workers
+        ),
+    )
+
+
+def _external_child(model: PlannedModel, folder: Path) -> Child:
+    """The process of a model whose engine is a server of its own (vLLM, llama-server).
+
+    It is one more child: a module that starts the server, watches it and beats on its board, and
+    is ready when it answers. The gateway's side is `pilotage.serve.gateway._external_model`.
+    """
+    raise UsageError(
+        f"the engine {model.files.engine} is not in this version",
+        where="model.engine",
+        hint=f"Use one that runs in a worker; nothing was written to {folder}",
     )
 
 
@@ -253,12 +309,14 @@ def _child(
     module: str,
     config: GatewayConfig | WorkerConfig,
     folder: Path,
+    *,
     pass_fds: tuple[int, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Child:
     path = folder / f"{name.replace(' ', '-')}.json"
     write_config(path, config)
     board = Board(Path(config.board), create=True)
-    return Child(name, module, path, board, Path(config.errors), pass_fds)
+    return Child(name, module, path, board, Path(config.errors), pass_fds, environment)
 
 
 def _is_loopback(host: str) -> bool:

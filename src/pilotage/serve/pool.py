@@ -1,4 +1,4 @@
-"""The dispatcher: one queue in front of the workers of a model.
+"""The dispatcher: one queue in front of the replicas of a model.
 
 Requests wait here, not in the workers, so that a worker that dies takes no queue with it. A slot
 is free again when the engine says that it has let go of a sequence, never earlier.
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
 
 from pilotage.engines.engine import EngineInfo, EngineOutput
 from pilotage.serve.active import ActiveGeneration, Phase
-from pilotage.serve.admission import CompletionLengths, assess
+from pilotage.serve.admission import CompletionLengths, Verdict, WorkerLoad, assess
 from pilotage.serve.generation import (
     Generation,
     GenerationFailed,
@@ -25,7 +25,8 @@ from pilotage.serve.generation import (
     Unavailable,
 )
 from pilotage.serve.link import Step
-from pilotage.serve.worker_link import WorkerLink
+from pilotage.serve.models.affinity import PrefixAffinity, block_hashes
+from pilotage.serve.models.replica import Replica
 
 MAX_ATTEMPTS: Final = 3
 """Workers a request may be given to; one that outlived three is likely what kills them."""
@@ -33,6 +34,13 @@ MAX_ATTEMPTS: Final = 3
 _TICK_S: Final = 0.05
 _DEFAULT_LOAD_S: Final = 10.0
 _QUIET_S: Final = 3.0
+_BUSIER: Final = 0.25
+"""Share of its slots by which a replica may be fuller than the emptiest one and still get the
+prompts whose beginning it knows."""
+
+_MOST_WAITING: Final = 4096
+"""Sequences that may wait for a model to be loaded; nobody knows yet how fast it will be."""
+
 _log = logging.getLogger("pilotage.gateway")
 
 PoolHealth = Literal["loading", "ready", "stalled", "draining"]
@@ -46,56 +54,106 @@ class PoolState:
     queued_requests: int
     queued_tokens: int
     running: int
-    workers: tuple[WorkerLink, ...]
+    workers: tuple[Replica, ...]
     retries: int
 
 
 class WorkerPool:
-    """Implements `pilotage.serve.generation.Dispatcher` over one or more workers.
+    """Implements `pilotage.serve.generation.Dispatcher` over the replicas of one model.
 
     Args:
-        sockets: The workers' sockets, in the order of their numbers.
         ttft_target_s: What admission holds.
         queue_timeout_s: Longest wait in the queue; then the request is shed.
         stalled_after_s: Without a sign of life for so long, a worker counts as not there.
+        placed: Numbers of the workers that have the model, or can get it.
         on_step: Told of every step (worker index, seconds, running, new tokens), for metrics.
+        on_wanted: Called when a request comes for a model that is not loaded. It sets
+            `loading_until`, or raises `GenerationFailed`.
+
+    Attributes:
+        draining: Whether the server stops, and nothing new is taken.
+        unloaded: Whether no worker has the model, or is about to have it again by itself.
+        loading_until: While it is being loaded on demand: when that is given up, on the event
+            loop's clock.
+        last_used: When the last request came, on that clock.
     """
 
     def __init__(
         self,
-        sockets: Sequence[str],
         *,
         ttft_target_s: float,
         queue_timeout_s: float,
         stalled_after_s: float,
+        placed: Collection[int] = (0,),
         on_step: Callable[[int, float, int, int], None] | None = None,
+        on_wanted: Callable[[], None] | None = None,
     ) -> None:
-        self._links = tuple(WorkerLink(i, socket, self) for i, socket in enumerate(sockets))
+        self._replicas: tuple[Replica, ...] = ()
         self._ttft_target_s = ttft_target_s
         self._queue_timeout_s = queue_timeout_s
         self._stalled_after_s = stalled_after_s
+        self._placed = frozenset(placed)
         self._on_step = on_step
+        self._on_wanted = on_wanted
         self._queue: deque[ActiveGeneration] = deque()
         self._lengths = CompletionLengths()
+        self._affinity: PrefixAffinity[tuple[int, int]] = PrefixAffinity()
         self._numbers = count(1)
+        self._last_number = 0
         self._was_ready = False
-        self._down_since: float | None = None
         self._last_info: EngineInfo | None = None
+        self._down_since: float | None = None
+        self._restart_s: float | None = None
         self._retries = 0
         self.draining = False
+        self.unloaded = False
+        self.loading_until: float | None = None
+        self.last_used: float | None = None
 
     # What the API asks ------------------------------------------------------------------------
 
     def submit(self, requests: list[SubmitRequest]) -> list[Generation]:
         """Admit all or none; see `pilotage.serve.generation.Dispatcher`."""
-        links = self._admitting_links()
+        now = asyncio.get_running_loop().time()
+        self._refuse_if_draining()
+        worker = self._asked_worker(requests)
+        self.last_used = now
+        replicas = [
+            replica
+            for replica in self._replicas
+            if replica.up and not replica.leaving and worker in (None, replica.worker)
+        ]
+        patient = False
+        if replicas:
+            loads = [replica.load(self._lengths) for replica in replicas]
+            verdict = self._assess(loads, requests, self._ttft_target_s)
+            # Admitted although it takes long, since nothing is before it: then it is not shed.
+            patient = verdict.ttft_s > self._ttft_target_s
+            shed_at = now + self._queue_timeout_s
+        else:
+            shed_at = self._wait_for_replica(requests, worker, now)
+        generations = [
+            ActiveGeneration(next(self._numbers), request, now, self._cancel)
+            for request in requests
+        ]
+        for generation in generations:
+            generation.patient = patient
+            generation.shed_at = shed_at
+        self._last_number = generations[-1].id if generations else self._last_number
+        self._queue.extend(generations)
+        self._dispatch()
+        return list(generations)
+
+    def _assess(
+        self, loads: list[WorkerLoad], requests: list[SubmitRequest], target_s: float
+    ) -> Verdict:
         verdict = assess(
-            [link.load(self._lengths) for link in links],
+            loads,
             queued_requests=len(self._queue),
             queued_tokens=self._queued_tokens(),
             new_requests=len(requests),
             new_tokens=sum(len(request.prompt_ids) for request in requests),
-            ttft_target_s=self._ttft_target_s,
+            ttft_target_s=target_s,
         )
         if not verdict.admitted:
             raise Overloaded(
@@ -103,14 +161,7 @@ class WorkerPool:
                 f"{verdict.ttft_s:.1f} s, the target is {self._ttft_target_s:g} s",
                 retry_after_s=verdict.retry_after_s,
             )
-        now = asyncio.get_running_loop().time()
-        generations = [
-            ActiveGeneration(next(self._numbers), request, now, self._cancel)
-            for request in requests
-        ]
-        self._queue.extend(generations)
-        self._dispatch()
-        return list(generations)
+        return verdict
 
     def info(self) -> EngineInfo | None:
         """What a worker can hold, as last told; None before the first was ready."""
@@ -122,53 +173,96 @@ class WorkerPool:
             state=self._state(),
             queued_requests=len(self._queue),
             queued_tokens=self._queued_tokens(),
-            running=sum(len(link.held) for link in self._links),
-            workers=self._links,
+            running=sum(len(replica.held) for replica in self._replicas),
+            workers=self._replicas,
             retries=self._retries,
         )
 
-    async def run(self) -> None:
-        """Keep the links up and the queue moving, for as long as the gateway lives."""
-        async with asyncio.TaskGroup() as tasks:
-            for link in self._links:
-                tasks.create_task(link.run())
-            tasks.create_task(self._shed_late())
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or runs."""
+        return bool(self._queue) or any(replica.held for replica in self._replicas)
 
-    # What the links tell ----------------------------------------------------------------------
+    def retire(self, replicas: Collection[Replica]) -> None:
+        """Let replicas finish what has come so far, and take nothing that comes from now on."""
+        for replica in replicas:
+            replica.cutoff = self._last_number
 
-    def on_up(self, link: WorkerLink) -> None:
-        """A worker is ready."""
-        self._was_ready = True
-        self._down_since = None
-        self._last_info = link.info
+    def stay(self, replicas: Collection[Replica]) -> None:
+        """They are not closed after all."""
+        for replica in replicas:
+            replica.cutoff = None
         self._dispatch()
 
-    def on_step(self, link: WorkerLink, step: Step) -> None:
+    def finished(self, replicas: Collection[Replica]) -> bool:
+        """Whether retired replicas have nothing left to do."""
+        if any(replica.held for replica in replicas):
+            return False
+        if any(replica.up and not replica.leaving for replica in self._replicas):
+            return True  # others do what waits
+        last = max((replica.cutoff or 0 for replica in replicas if replica.up), default=0)
+        return all(generation.id > last for generation in self._queue)
+
+    def fail_waiting(self, failure: GenerationFailed) -> None:
+        """The model cannot be loaded: end what waits for it."""
+        waiting, self._queue = self._queue, deque()
+        for generation in waiting:
+            generation.fail(failure)
+
+    async def run(self) -> None:
+        """Keep the queue moving, for as long as the gateway lives."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_TICK_S)
+            if self._queue:
+                self._shed_late(clock())
+
+    # What the replicas tell -------------------------------------------------------------------
+
+    def on_up(self, replica: Replica) -> None:
+        """A replica is ready."""
+        now = asyncio.get_running_loop().time()
+        if self._down_since is not None:
+            self._restart_s = now - self._down_since
+            self._down_since = None
+        others = [other for other in self._replicas if other is not replica]
+        self._replicas = tuple(sorted([*others, replica], key=_key))
+        if self.loading_until is not None:
+            self.loading_until = None
+            for generation in self._queue:  # what they waited so far was for the model
+                generation.queued_at = now
+                generation.shed_at = now + self._queue_timeout_s
+        self._was_ready = True
+        self._last_info = replica.info
+        self._dispatch()
+
+    def on_step(self, replica: Replica, step: Step) -> None:
         """Hand out a step's tokens, and its freed slots."""
         freed = False
         new_tokens = ended = 0
         for output in step.outputs:
             new_tokens += len(output.token_ids)
             ended += output.finish_reason in ("stop", "length")
-            generation = link.held.get(output.id)
+            generation = replica.held.get(output.id)
             if generation is None:
                 continue
             if output.finish_reason is not None:
-                del link.held[output.id]
+                del replica.held[output.id]
                 freed = True
             self._pass_on(generation, output)
         if step.duration_s and self._on_step is not None:
             # Those that ended with the step were in it.
-            self._on_step(link.index, step.duration_s, step.running + ended, new_tokens)
+            self._on_step(replica.worker, step.duration_s, step.running + ended, new_tokens)
         if freed:
             self._dispatch()
 
-    def on_down(self, link: WorkerLink) -> None:
+    def on_down(self, replica: Replica) -> None:
         """A worker is gone: what it held begins anew, or ends with an error."""
-        held = sorted(link.held.values(), key=lambda generation: generation.id, reverse=True)
-        link.held.clear()
-        if not any(other.up for other in self._links):
+        held = sorted(replica.held.values(), key=lambda generation: generation.id, reverse=True)
+        replica.held.clear()
+        if not any(other.up for other in self._replicas):
             self._down_since = asyncio.get_running_loop().time()
+        self._affinity.forget(_key(replica))
         for waiting in self._queue:
             waiting.patient = True
         for generation in held:
@@ -195,8 +289,13 @@ class WorkerPool:
                 generation.begin_anew()
                 self._queue.appendleft(generation)
         if held:
-            _log.warning("worker %d died holding %d requests", link.index, len(held))
+            _log.warning("worker %d died holding %d requests", replica.worker, len(held))
         self._dispatch()
+
+    def on_closed(self, replica: Replica) -> None:
+        """A replica will not come back."""
+        self._replicas = tuple(other for other in self._replicas if other is not replica)
+        self._affinity.forget(_key(replica))
 
     # Inside -----------------------------------------------------------------------------------
 
@@ -219,33 +318,78 @@ class WorkerPool:
             generation.deliver(output)
 
     def _dispatch(self) -> None:
-        """Give the head of the queue to the workers while they have room."""
+        """Give the head of the queue to the replicas while they have room."""
         now = asyncio.get_running_loop().time()
+        passed: list[ActiveGeneration] = []
+        closed: set[int] = set()
         while self._queue:
             generation = self._queue[0]
             if generation.cancelled:
                 self._queue.popleft()
                 continue
-            link = self._best_link(generation, now)
-            if link is None:
-                return
-            self._queue.popleft()
-            generation.dispatched()
-            link.give(generation)
+            replica = self._best(generation, now, closed)
+            if replica is not None:
+                self._queue.popleft()
+                generation.dispatched()
+                replica.give(generation)
+            elif generation.request.worker is None:
+                break
+            else:
+                # It waits for one worker alone: others may pass it, but not to that worker.
+                closed.add(generation.request.worker)
+                passed.append(self._queue.popleft())
+        self._queue.extendleft(reversed(passed))
 
-    def _best_link(self, generation: ActiveGeneration, now: float) -> WorkerLink | None:
-        """The worker with most free slots, quiet ones last; None when no one has room."""
-        best: WorkerLink | None = None
-        for link in self._links:
-            if not link.free_slots or not link.has_room(generation, self._lengths):
+    def _best(
+        self, generation: ActiveGeneration, now: float, closed: Collection[int]
+    ) -> Replica | None:
+        """The replica with most free slots, quiet ones last; None when no one has room.
+
+        One that has the beginning of the prompt in its cache comes first, unless it is clearly
+        busier.
+        """
+        asked = generation.request.worker
+        best: Replica | None = None
+        for replica in self._replicas:
+            if (
+                not replica.free_slots
+                or not replica.takes(generation)
+                or (asked is not None and asked != replica.worker)
+                or replica.worker in closed
+                or not replica.has_room(generation, self._lengths)
+            ):
                 continue
-            if best is None or self._rank(link, now) < self._rank(best, now):
-                best = link
+            if best is None or _rank(replica, now) < _rank(best, now):
+                best = replica
+        if best is None or len(self._replicas) == 1 or not best.info:
+            return best
+        if best.info.task != "generate":
+            return best
+        if generation.blocks is None:
+            generation.blocks = block_hashes(generation.request.prompt_ids)
+        best = self._with_prefix(generation, best, now, closed)
+        self._affinity.given(generation.blocks, _key(best))
         return best
 
-    def _rank(self, link: WorkerLink, now: float) -> tuple[bool, float]:
-        assert link.info is not None
-        return now - link.last_sign > _QUIET_S, len(link.held) / link.info.max_num_seqs
+    def _with_prefix(
+        self, generation: ActiveGeneration, best: Replica, now: float, closed: Collection[int]
+    ) -> Replica:
+        """The replica that has the prompt's beginning, if it may be taken instead of `best`."""
+        known = self._affinity.find(generation.blocks or ())
+        if known is None or known == _key(best) or generation.request.worker is not None:
+            return best
+        for replica in self._replicas:
+            if _key(replica) != known or not replica.free_slots or replica.worker in closed:
+                continue
+            quiet, load = _rank(replica, now)
+            if (
+                not quiet
+                and load <= _rank(best, now)[1] + _BUSIER
+                and replica.takes(generation)
+                and replica.has_room(generation, self._lengths)
+            ):
+                return replica
+        return best
 
     def _cancel(self, generation: ActiveGeneration) -> None:
         if generation.phase is Phase.QUEUED:
@@ -253,54 +397,108 @@ class WorkerPool:
             self._queue.remove(generation)
             self._dispatch()  # what had to wait behind it may fit
             return
-        for link in self._links:
-            if generation.id in link.held:
-                link.take_back(generation)
+        for replica in self._replicas:
+            if generation.id in replica.held:
+                replica.take_back(generation)
 
-    async def _shed_late(self) -> None:
+    def _shed_late(self, now: float) -> None:
         """Answer those that have waited too long, while there is still somebody to answer."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(_TICK_S)
-            if not self._queue:
-                continue
-            oldest = clock() - self._queue_timeout_s
-            late = [g for g in self._queue if g.queued_at < oldest and not g.patient]
-            for generation in late:
-                self._queue.remove(generation)
-                generation.fail(
-                    Overloaded(
-                        f"the request waited {self._queue_timeout_s:g} s without a free slot",
-                        retry_after_s=self._ttft_target_s,
-                    )
+        late = [g for g in self._queue if g.shed_at < now and not g.patient]
+        if not late:
+            return
+        gone = set(map(id, late))
+        self._queue = deque(g for g in self._queue if id(g) not in gone)
+        for generation in late:
+            generation.fail(
+                Unavailable(
+                    "the model was not loaded in time",
+                    retry_after_s=_DEFAULT_LOAD_S,
+                    code="model_loading",
                 )
-            if late:
-                self._dispatch()
+                if self.loading_until is not None
+                else Overloaded(
+                    f"the request waited {now - generation.queued_at:.1f} s without a free slot",
+                    retry_after_s=self._ttft_target_s,
+                )
+            )
+        self._dispatch()
 
     def _queued_tokens(self) -> int:
         return sum(generation.prompt_tokens for generation in self._queue)
 
-    def _admitting_links(self) -> list[WorkerLink]:
-        """The workers that are up, or the reason why there is none."""
+    def _refuse_if_draining(self) -> None:
         if self.draining:
             raise Unavailable(
                 "the server is shutting down", retry_after_s=None, code="server_draining"
             )
-        links = [link for link in self._links if link.up]
-        if links:
-            return links
-        if not self._was_ready:
+
+    def _asked_worker(self, requests: list[SubmitRequest]) -> int | None:
+        """The worker that shall run them all; None for any."""
+        worker = requests[0].worker if requests else None
+        if worker is not None and worker not in self._placed:
+            raise GenerationFailed(
+                f"there is no worker {worker} that holds the model; those that do: "
+                + ", ".join(map(str, sorted(self._placed))),
+                status=404,
+                code="worker_not_found",
+            )
+        return worker
+
+    def _wait_for_replica(
+        self, requests: list[SubmitRequest], worker: int | None, now: float
+    ) -> float:
+        """Whether to queue requests that no replica can take at present.
+
+        Returns:
+            When they are shed.
+
+        Raises:
+            Unavailable: There will be none soon enough.
+            Overloaded: Too much waits already.
+        """
+        if self.unloaded and self._on_wanted is not None:
+            self._on_wanted()
+        if self.loading_until is not None:
+            if len(self._queue) + len(requests) > _MOST_WAITING:
+                raise Overloaded(
+                    "too many requests wait for the model to be loaded",
+                    retry_after_s=_DEFAULT_LOAD_S,
+                )
+            return self.loading_until
+        since = self._gone_since(worker)
+        info = self._last_info
+        if since is None or info is None:
             raise Unavailable(
                 "the model is still loading", retry_after_s=_DEFAULT_LOAD_S, code="model_loading"
             )
-        assert self._down_since is not None
-        load_s = self._last_info.load_s if self._last_info else _DEFAULT_LOAD_S
-        gone = asyncio.get_running_loop().time() - self._down_since
-        raise Unavailable(
-            "no worker is up; one is being started",
-            retry_after_s=max(1.0, load_s - gone),
-            code="no_worker",
+        usual = info.load_s if self._restart_s is None else self._restart_s
+        left = usual - (now - since)
+        longest = max(self._ttft_target_s, self._queue_timeout_s)
+        if left > longest or left < -usual:  # or it is overdue, and who knows when it comes
+            raise Unavailable(
+                "no worker is up; one is being started",
+                retry_after_s=max(1.0, left),
+                code="no_worker",
+            )
+        coming = WorkerLoad(
+            free_slots=info.max_num_seqs,
+            remaining_tokens=(),
+            prefill_backlog=0,
+            prefill_tokens_per_s=info.prefill_tokens_per_s,
+            step_s=0.0,
+            batched_tokens=info.max_num_batched_tokens,
         )
+        self._assess([coming], requests, longest - max(0.0, left))
+        return now + longest
+
+    def _gone_since(self, worker: int | None) -> float | None:
+        """Since when there is no replica (on this worker); None if there never was one."""
+        lost = [
+            replica.down_since
+            for replica in self._replicas
+            if replica.down_since is not None and worker in (None, replica.worker)
+        ]
+        return min(lost, default=self._down_since)
 
     def _state(self) -> PoolHealth:
         if self.draining:
@@ -308,5 +506,14 @@ class WorkerPool:
         if not self._was_ready:
             return "loading"
         oldest = asyncio.get_running_loop().time() - self._stalled_after_s
-        alive = any(link.up and link.last_sign > oldest for link in self._links)
+        alive = any(replica.up and replica.last_sign > oldest for replica in self._replicas)
         return "ready" if alive else "stalled"
+
+
+def _key(replica: Replica) -> tuple[int, int]:
+    return replica.worker, replica.number
+
+
+def _rank(replica: Replica, now: float) -> tuple[bool, float]:
+    assert replica.info is not None
+    return now - replica.last_sign > _QUIET_S, len(replica.held) / replica.info.max_num_seqs

@@ -142,11 +142,13 @@ class Supervisor:
             self._replace(child, now, f"was not ready after {self._load_timeout_s:g} s")
 
     def _loading_since(self, child: Child, now: float) -> float:
-        """When a child could begin to get ready; the gateway can once a worker is."""
+        """When a child could begin to get ready; the gateway can once all workers are."""
         if child is not self._gateway:
             return child.started_at
         ready = [worker.ready_at for worker in self._workers if worker.ready_at is not None]
-        return max(child.started_at, min(ready, default=now))
+        if len(ready) < len(self._workers):
+            return now
+        return max(child.started_at, max(ready, default=now))
 
     def _replace(self, child: Child, now: float, why: str) -> None:
         error = child.fatal_error()

@@ -1,29 +1,49 @@
-"""A worker: one process, one engine, one slice of the machine.
+"""A worker: one process, one slice of the machine, and the engines on it.
 
-A single thread takes messages from the gateway, steps the engine, and sends what came of it. The
-engine keeps the interpreter lock during a step, so a second thread would only wait; and a loop
-that is one thread cannot beat while its engine hangs.
+A single thread takes messages from the gateway, steps the engines that are busy in turn, and
+sends what came of each step. An engine keeps the interpreter lock during a step, so a second
+thread would only wait; and a loop that is one thread cannot beat while its engine hangs. Only the
+opening and closing of engines goes on beside it, see `pilotage.serve.models.loader`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import select
 import signal
 import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pilotage.engines.engine import Engine, EngineOutput
+from pilotage.devices import pin
+from pilotage.engines.engine import Engine, EngineOutput, EngineRequest
+from pilotage.engines.opening import open_engine
 from pilotage.errors import PilotageError
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, WorkerConfig, read_config
-from pilotage.serve.link import Cancel, FrameDecoder, Hello, Step, Submit, ToWorker, encode
-from pilotage.serve.placement import pin
+from pilotage.serve.link import (
+    Alive,
+    Cancel,
+    FrameDecoder,
+    Hello,
+    Load,
+    Loaded,
+    LoadFailed,
+    OpenedEngine,
+    Step,
+    Submit,
+    ToWorker,
+    Unload,
+    Unloaded,
+    encode,
+)
+from pilotage.serve.models.loader import Closed, Failed, Loader, Opened
 from pilotage.serve.prefill_rate import PrefillRate
 from pilotage.serve.telemetry import logs
 
@@ -39,20 +59,71 @@ _READ: Final = 1 << 20
 _log = logging.getLogger("pilotage.worker")
 
 
-class Worker:
-    """The loop between link and engine."""
+@dataclass(slots=True)
+class _Held:
+    """An engine and what the worker keeps beside it.
 
-    def __init__(self, config: WorkerConfig, engine: Engine, board: Board) -> None:
+    Attributes:
+        number: What the link calls it.
+        model: The model's name.
+        rate: Its prefill rate.
+        held: Requests it has not let go of.
+        refused: Endings of requests that it did not take.
+        unproven: Requests whose JSON schema has yet to bring a token.
+        leaving: Whether it is closed once it has let go of what it holds.
+    """
+
+    number: int
+    model: str
+    engine: Engine
+    rate: PrefillRate
+    held: set[int] = field(default_factory=set)
+    refused: list[EngineOutput] = field(default_factory=list)
+    unproven: set[int] = field(default_factory=set)
+    leaving: bool = False
+
+    @property
+    def has_news(self) -> bool:
+        return self.engine.busy or bool(self.refused)
+
+    def submit(self, request: EngineRequest) -> None:
+        try:
+            self.engine.submit(request)
+        except ValueError as error:
+            self.refused.append(EngineOutput(request.id, [], None, "error", str(error)))
+            return
+        self.held.add(request.id)
+        if request.params.json_schema is not None:
+            self.unproven.add(request.id)
+        self.rate.submitted(request.id, len(request.prompt_ids))
+
+    def cancel_all(self) -> None:
+        self.refused.clear()
+        for request_id in self.held:
+            self.engine.cancel(request_id)
+
+    def blamed(self) -> list[EngineOutput]:
+        reason = "the engine could not compile the JSON schema"
+        return [EngineOutput(number, [], None, "error", reason) for number in self.unproven]
+
+
+class Worker:
+    """The loop between link and engines."""
+
+    def __init__(self, config: WorkerConfig, engines: list[Engine], board: Board) -> None:
         self._config = config
-        self._engine = engine
         self._board = board
-        self._rate = PrefillRate(engine.info.prefill_tokens_per_s)
+        self._engines: dict[int, _Held] = {}
+        for number, (asked, engine) in enumerate(zip(config.engines, engines, strict=True)):
+            self._add(number, asked.model, engine)
+        self._turn = 0
+        self._leaving = False
         self._connection: socket.socket | None = None
         self._decoder: FrameDecoder[ToWorker] = FrameDecoder(ToWorker)  # type: ignore[arg-type]
-        self._held: set[int] = set()
-        self._refused: list[EngineOutput] = []
-        self._unproven: set[int] = set()
         self._stopping = False
+        # Readable when a signal has come or the loader has news, so that an idle loop hears of it.
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._loader = Loader(open_engine, config.device, self._waker)
         path = Path(config.socket)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -65,19 +136,34 @@ class Worker:
 
     def run(self) -> None:
         """Serve until told to stop, or until the supervisor is gone (its end of stdin closes)."""
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self._board.state = State.READY
         while not self._stopping:
-            self._receive(0.0 if self._engine.busy or self._refused else _IDLE_S)
+            self._receive(0.0 if any(held.has_news for held in self._engines.values()) else _IDLE_S)
             self._advance()
+            if self._leaving:
+                self._close_left()
         self._board.state = State.STOPPED
 
+    def _add(self, number: int, model: str, engine: Engine) -> None:
+        rate = PrefillRate(engine.info.prefill_tokens_per_s)
+        self._engines[number] = _Held(number, model, engine, rate)
+
+    # Messages ---------------------------------------------------------------------------------
+
     def _receive(self, timeout: float) -> None:
-        sources: list[socket.socket | int] = [self._listener, sys.stdin.fileno()]
+        sources: list[socket.socket | int] = [self._listener, sys.stdin.fileno(), self._woken]
         if self._connection is not None:
             sources.append(self._connection)
         ready, _, _ = select.select(sources, [], [], timeout)
+        if not ready:
+            return
         if sys.stdin.fileno() in ready:
             self._stopping = True  # nothing is ever written there: readable means closed
+        if self._woken in ready:
+            with suppress(BlockingIOError):
+                os.read(self._woken, 4096)
+            self._hear_loader()
         if self._listener in ready:
             self._accept()
         elif self._connection in ready:
@@ -85,14 +171,20 @@ class Worker:
 
     def _accept(self) -> None:
         self._hang_up("a new gateway has connected")
-        if self._held:
-            # Not before the engine has let go of the old connection's requests: the new one may
+        if any(held.held for held in self._engines.values()):
+            # Not before the engines have let go of the old connection's requests: the new one may
             # use the same numbers, and would take their endings for its own.
             return
         self._connection, _ = self._listener.accept()
         self._connection.settimeout(_SEND_TIMEOUT_S)
         self._decoder = FrameDecoder(ToWorker)  # type: ignore[arg-type]
-        self._send(encode(Hello(self._config.index, self._engine.info)))
+        opened = [
+            OpenedEngine(held.number, held.model, held.engine.info)
+            for held in self._engines.values()
+            if not held.leaving
+        ]
+        coming = [OpenedEngine(number, model, None) for number, model in self._loader.coming()]
+        self._send(encode(Hello(self._config.index, opened + coming)))
 
     def _read(self) -> None:
         assert self._connection is not None
@@ -105,21 +197,25 @@ class Worker:
         if not data:
             self._hang_up("the gateway has gone")
         for message in messages:
-            match message:
-                case Submit(request):
-                    try:
-                        self._engine.submit(request)
-                    except ValueError as error:
-                        self._refused.append(
-                            EngineOutput(request.id, [], None, "error", str(error))
-                        )
-                    else:
-                        self._held.add(request.id)
-                        if request.params.json_schema is not None:
-                            self._unproven.add(request.id)
-                        self._rate.submitted(request.id, len(request.prompt_ids))
-                case Cancel(id):
-                    self._engine.cancel(id)
+            self._obey(message)
+
+    def _obey(self, message: ToWorker) -> None:
+        match message:
+            case Submit(engine, request):
+                if held := self._engines.get(engine):
+                    held.submit(request)
+            case Cancel(engine, id):
+                if held := self._engines.get(engine):
+                    held.engine.cancel(id)
+            case Load(number, config):
+                self._loader.open(number, config)
+            case Unload(number):
+                if held := self._engines.get(number):
+                    held.leaving = True
+                    held.cancel_all()
+                    self._leaving = True
+                else:
+                    self._loader.close(number, None)
 
     def _hang_up(self, why: str) -> None:
         """Drop the gateway; nobody waits for its requests any more, so they stop."""
@@ -128,50 +224,90 @@ class Worker:
         _log.info("link closed: %s", why)
         self._connection.close()
         self._connection = None
-        self._refused.clear()
-        for request_id in self._held:
-            self._engine.cancel(request_id)
+        for held in self._engines.values():
+            held.cancel_all()
+
+    # Opening and closing ----------------------------------------------------------------------
+
+    def _hear_loader(self) -> None:
+        for news in self._loader.news():
+            match news:
+                case Opened(number, model, engine):
+                    self._add(number, model, engine)
+                    self._send(encode(Loaded(number, model, engine.info)))
+                case Failed(number, model, error):
+                    _log.warning("%s could not be loaded: %s", model, error)
+                    self._send(encode(LoadFailed(number, model, error.as_dict())))
+                case Closed(number):
+                    self._send(encode(Unloaded(number)))
+
+    def _close_left(self) -> None:
+        """Let go of the engines that are to leave and hold nothing any more."""
+        for held in [held for held in self._engines.values() if held.leaving and not held.held]:
+            del self._engines[held.number]
+            self._loader.close(held.number, held.engine)
+        self._leaving = any(held.leaving for held in self._engines.values())
+
+    # Steps ------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
+        """Step the next busy engine; when there is none, give a sign of life."""
+        held = self._next()
+        if held is not None:
+            self._step(held)
+            return
+        self._board.beat()
+        for idle in self._engines.values():
+            self._tell(idle, [], 0.0)
+        if not self._engines:
+            self._send(encode(Alive()))
+
+    def _next(self) -> _Held | None:
+        """The engine with news that has waited longest for its turn."""
+        if len(self._engines) == 1:
+            (only,) = self._engines.values()
+            return only if only.has_news else None
+        numbers = sorted(self._engines)
+        later = [number for number in numbers if number > self._turn]
+        for number in later + numbers[: len(numbers) - len(later)]:
+            if self._engines[number].has_news:
+                self._turn = number
+                return self._engines[number]
+        return None
+
+    def _step(self, held: _Held) -> None:
         outputs: list[EngineOutput] = []
-        busy = self._engine.busy
+        busy = held.engine.busy
         took = 0.0
         if busy:
             began = time.perf_counter()
             try:
-                outputs = self._engine.step()
+                outputs = held.engine.step()
             except Exception:
-                self._blame()
+                # Answer the requests that probably broke it, so that no other worker tries them.
+                if blamed := held.blamed():
+                    self._tell(held, blamed, 0.0)
                 raise
-            self._unproven.difference_update(o.id for o in outputs)
+            if held.unproven:
+                held.unproven.difference_update(o.id for o in outputs)
             took = time.perf_counter() - began
-            self._rate.stepped(took, outputs)
-        self._held.difference_update(o.id for o in outputs if o.finish_reason is not None)
+            held.rate.stepped(took, outputs)
+        held.held.difference_update(o.id for o in outputs if o.finish_reason is not None)
         self._board.beat(
             stepped=busy,
-            running=len(self._held),
+            running=sum(len(other.held) for other in self._engines.values()),
             new_tokens=sum(len(o.token_ids) for o in outputs),
         )
-        outputs += self._refused
-        self._refused = []
-        frame = Step(
-            outputs,
-            took,
-            len(self._held),
-            self._engine.kv_cache_usage(),
-            self._rate.tokens_per_s,
-        )
+        outputs += held.refused
+        held.refused = []
+        self._tell(held, outputs, took)
+
+    def _tell(self, held: _Held, outputs: list[EngineOutput], took: float) -> None:
+        if self._connection is None:
+            return
+        usage = held.engine.kv_cache_usage()
+        frame = Step(held.number, outputs, took, len(held.held), usage, held.rate.tokens_per_s)
         self._send(encode(frame))
-
-    def _blame(self) -> None:
-        """Answer the requests that probably broke the engine, so that no other worker tries them.
-
-        Those are the ones whose JSON schema has yet to bring a token.
-        """
-        reason = "the engine could not compile the JSON schema"
-        outputs = [EngineOutput(number, [], None, "error", reason) for number in self._unproven]
-        if outputs:
-            self._send(encode(Step(outputs, 0.0, 0, 0.0, self._rate.tokens_per_s)))
 
     def _send(self, frame: bytes) -> None:
         if self._connection is None:
@@ -182,32 +318,19 @@ class Worker:
             self._hang_up(f"the gateway does not read: {error}")
 
 
-def _open_engine(config: WorkerConfig) -> Engine:
-    from pilotage.engines.openvino import OpenVinoEngine  # noqa: PLC0415  heavy, and only here
-
-    return OpenVinoEngine.open(
-        Path(config.model_path),
-        config.plan,
-        threads=len(config.cores),
-        cache=Path(config.cache),
-        max_num_batched_tokens=config.max_num_batched_tokens,
-        prefix_caching=config.prefix_caching,
-    )
-
-
 def main(config_path: str) -> int:
     """Run a worker process; `config_path` is a file written by the supervisor."""
     config = read_config(Path(config_path), WorkerConfig)
     logs.configure(config.log_format, config.log_level)
     board = Board(Path(config.board))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor alone decides what it means
-    pin(config.cores)
+    pin(config.device.cores)
     try:
-        engine = _open_engine(config)
+        engines = [open_engine(engine, config.device) for engine in config.engines]
     except PilotageError as error:
         Path(config.errors).write_text(json.dumps(error.as_dict()))
         return FATAL_EXIT
-    worker = Worker(config, engine, board)
+    worker = Worker(config, engines, board)
 
     def on_term(_signal: int, _frame: FrameType | None) -> None:
         worker.stop()
@@ -219,9 +342,7 @@ def main(config_path: str) -> int:
 
 
 if __name__ == "__main__":
-    import os
-
     code = main(sys.argv[1])
     sys.stderr.flush()
-    # The engine's own teardown may take seconds and has nothing left to save.
+    # The engines' own teardown may take seconds and has nothing left to save.
     os._exit(code)

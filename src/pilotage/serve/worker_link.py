@@ -1,37 +1,51 @@
-"""The gateway's end of the link to one worker: connects, reconnects, keeps its measures."""
+"""The gateway's end of the link to one worker: connects, reconnects, knows the engines there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from pilotage.engines.engine import EngineInfo
-from pilotage.serve.active import ActiveGeneration
-from pilotage.serve.admission import CompletionLengths, WorkerLoad
-from pilotage.serve.link import Cancel, FrameDecoder, Hello, Step, Submit, ToGateway, encode
+from pilotage.engines.config import EngineConfig
+from pilotage.errors import PilotageError
+from pilotage.serve.link import (
+    FrameDecoder,
+    Hello,
+    Load,
+    Loaded,
+    LoadFailed,
+    Step,
+    ToGateway,
+    ToWorker,
+    Unload,
+    Unloaded,
+    encode,
+)
+from pilotage.serve.models.replica import Replica, ReplicaListener
 
 _RETRY_S: Final = 0.1
 _READ: Final = 1 << 18
-_WEIGHT: Final = 0.3
-_USUAL_COMPLETION: Final = 512
-"""Tokens that a completion of unknown length is reserved in the KV cache."""
 
+F = TypeVar("F")
 _log = logging.getLogger("pilotage.gateway")
 
 
 class LinkListener(Protocol):
-    """Who is told what happens on a link."""
+    """Who is told of the worker itself; its engines' news go to their models' pools."""
 
-    def on_up(self, link: WorkerLink) -> None:
-        """A worker is there and ready."""
+    def pool_of(self, model: str) -> ReplicaListener | None:
+        """The pool of a model; None when there is no such model."""
 
-    def on_step(self, link: WorkerLink, step: Step) -> None:
-        """A step's outputs are in."""
+    def on_worker_up(self, link: WorkerLink) -> None:
+        """A worker has said what it holds."""
 
-    def on_down(self, link: WorkerLink) -> None:
-        """The worker is gone; what it held is still in ``link.held``."""
+    def on_worker_down(self, link: WorkerLink) -> None:
+        """The worker is gone."""
+
+
+class WorkerLost(Exception):
+    """The worker went away before it had done what it was asked."""
 
 
 class WorkerLink:
@@ -39,78 +53,65 @@ class WorkerLink:
 
     Attributes:
         index: The worker's number.
-        info: What it can hold; None while it is not connected.
-        held: Generations it was given and has not let go of, by engine id.
+        up: Whether it is connected and has said what it holds.
         last_sign: When it was last heard of, on the event loop's clock.
-        steps: Steps heard of since the gateway started.
-        kv_cache_usage: Share of its KV cache in use.
-        prefill_tokens_per_s: Its prefill rate, as it measures it.
-        step_s: Seconds of a step, smoothed.
+        replicas: Its engines by their numbers. Those of a worker that died stay, and come back
+            when it says so.
     """
 
     def __init__(self, index: int, socket: str, listener: LinkListener) -> None:
         self.index = index
-        self.info: EngineInfo | None = None
-        self.held: dict[int, ActiveGeneration] = {}
+        self.up = False
         self.last_sign = 0.0
-        self.steps = 0
-        self.kv_cache_usage = 0.0
-        self.prefill_tokens_per_s = 1.0
-        self.step_s = 0.0
+        self.replicas: dict[int, Replica] = {}
         self._socket = socket
         self._listener = listener
         self._writer: asyncio.StreamWriter | None = None
+        self._next_number = 0
+        self._loads: dict[int, asyncio.Future[Replica]] = {}
+        self._unloads: dict[int, asyncio.Future[None]] = {}
+        self._coming: dict[int, str] = {}
 
-    @property
-    def up(self) -> bool:
-        """Whether the worker is connected."""
-        return self.info is not None
+    def loading(self, model: str) -> int:
+        """Copies of a model that it is opening."""
+        return sum(coming == model for coming in self._coming.values())
 
-    @property
-    def free_slots(self) -> int:
-        """Sequences it could start now. A cancelled one counts until the engine let go of it."""
-        return 0 if self.info is None else max(0, self.info.max_num_seqs - len(self.held))
+    def copies(self, model: str) -> list[Replica]:
+        """Its replicas of a model."""
+        return [replica for replica in self.replicas.values() if replica.model == model]
 
-    def has_room(self, generation: ActiveGeneration, lengths: CompletionLengths) -> bool:
-        """Whether its tokens have room in the KV cache beside those of the others.
+    async def load(self, config: EngineConfig) -> Replica:
+        """Open an engine there; returns when it is ready.
 
-        Completions are counted with what they usually come to: an allowance nobody uses should
-        not keep others out. Should they all grow long, the engine preempts the youngest.
+        Raises:
+            WorkerLost: The worker is not there, or died over it.
+            PilotageError: The engine could not be opened.
         """
-        if self.info is None or not self.held:
-            return self.info is not None
-        needed = sum(_kv_tokens(other, lengths) for other in (*self.held.values(), generation))
-        return needed <= self.info.kv_cache_tokens
+        if not self.up:
+            raise WorkerLost
+        number = self._next_number
+        self._next_number += 1
+        self._coming[number] = config.model
+        self._loads[number] = asyncio.get_running_loop().create_future()
+        self.send(Load(number, config))
+        try:
+            return await self._loads[number]
+        except asyncio.CancelledError:
+            self.send(Unload(number))
+            raise
+        finally:
+            self._loads.pop(number, None)
 
-    def load(self, lengths: CompletionLengths) -> WorkerLoad:
-        """What admission needs to know of it."""
-        assert self.info is not None
-        return WorkerLoad(
-            free_slots=self.free_slots,
-            remaining_tokens=[
-                1
-                if generation.cancelled
-                else lengths.remaining(generation.generated, generation.request.params.max_tokens)
-                for generation in self.held.values()
-            ],
-            prefill_backlog=sum(
-                generation.prompt_tokens
-                for generation in self.held.values()
-                if not generation.generated
-            ),
-            prefill_tokens_per_s=self.prefill_tokens_per_s,
-            step_s=self.step_s,
-            batched_tokens=self.info.max_num_batched_tokens,
-        )
-
-    def give(self, generation: ActiveGeneration) -> None:
-        """Hand a generation to the worker."""
-        self.held[generation.id] = generation
-        self._send(encode(Submit(generation.engine_request)))
-
-    def take_back(self, generation: ActiveGeneration) -> None:
-        """Ask the worker to stop it; it stays in `held` until the worker says it has."""
-        self._send(encode(Cancel(generation.id)))
+    async def unload(self, replica: Replica) -> None:
+        """Close an engine; returns when its memory is free, or the worker gone."""
+        if not self.up or self.replicas.get(replica.number) is not replica:
+            self.replicas.pop(replica.number, None)
+            return
+        if replica.cutoff is None:
+            replica.cutoff = 0
+        done = self._unloads.setdefault(replica.number, asyncio.get_running_loop().create_future())
+        self.send(Unload(replica.number))
+        await asyncio.shield(done)
 
     async def run(self) -> None:
         """Stay connected, for as long as the gateway lives."""
@@ -127,40 +128,93 @@ class WorkerLink:
             finally:
                 self._writer.close()
                 self._writer = None
-                if self.up:
-                    self.info = None
-                    self._listener.on_down(self)
+                self._lost()
             await asyncio.sleep(_RETRY_S)  # nor is a peer that hangs up at once called at once
+
+    def send(self, message: ToWorker) -> None:
+        """Send a message, if the worker is there to take it."""
+        if self._writer is not None:
+            self._writer.write(encode(message))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         decoder: FrameDecoder[ToGateway] = FrameDecoder(ToGateway)  # type: ignore[arg-type]
         clock: Callable[[], float] = asyncio.get_running_loop().time
         while data := await reader.read(_READ):
-            self.last_sign = clock()
+            self.last_sign = now = clock()
+            for replica in self.replicas.values():
+                replica.last_sign = now
             for message in decoder.feed(data):
                 match message:
-                    case Hello(_, info):
-                        self.info = info
-                        self.prefill_tokens_per_s = info.prefill_tokens_per_s
-                        self._listener.on_up(self)
                     case Step():
-                        self._measure(message)
-                        self._listener.on_step(self, message)
+                        if stepped := self.replicas.get(message.engine):
+                            stepped.stepped(message)
+                    case Hello():
+                        self._greet(message, now)
+                    case Loaded(number, model, info):
+                        self._coming.pop(number, None)
+                        if opened := self._replica(number, model, now):
+                            opened.opened(info)
+                            if waiting := _still(self._loads.get(number)):
+                                waiting.set_result(opened)
+                    case LoadFailed(number, _, error):
+                        self._coming.pop(number, None)
+                        if waiting := _still(self._loads.get(number)):
+                            waiting.set_exception(PilotageError.from_dict(dict(error)))
+                    case Unloaded(number):
+                        self._coming.pop(number, None)
+                        self._forget(number, now)
 
-    def _measure(self, step: Step) -> None:
-        self.kv_cache_usage = step.kv_cache_usage
-        self.prefill_tokens_per_s = max(1.0, step.prefill_tokens_per_s)
-        if step.duration_s:
-            self.steps += 1
-            self.step_s += (
-                _WEIGHT * (step.duration_s - self.step_s) if self.step_s else step.duration_s
-            )
+    def _greet(self, hello: Hello, now: float) -> None:
+        known = {engine.engine: engine for engine in hello.engines}
+        for number in [n for n in self.replicas if n not in known]:
+            self.replicas.pop(number).closed(now)
+        self._next_number = max([self._next_number - 1, *known]) + 1
+        self.up = True
+        for engine in hello.engines:
+            if engine.info is None:
+                self._coming[engine.engine] = engine.model
+            elif opened := self._replica(engine.engine, engine.model, now):
+                opened.opened(engine.info)
+        self._listener.on_worker_up(self)
 
-    def _send(self, frame: bytes) -> None:
-        if self._writer is not None:
-            self._writer.write(frame)
+    def _replica(self, number: int, model: str, now: float) -> Replica | None:
+        replica = self.replicas.get(number)
+        if replica is None or replica.model != model:
+            pool = self._listener.pool_of(model)
+            if pool is None:
+                return None
+            replica = Replica(self.index, number, model, pool, self.send)
+            self.replicas[number] = replica
+        replica.cutoff = None
+        replica.last_sign = now
+        return replica
+
+    def _forget(self, number: int, now: float) -> None:
+        replica = self.replicas.pop(number, None)
+        if replica is not None:
+            replica.closed(now)
+        if waiting := _still(self._unloads.pop(number, None)):
+            waiting.set_result(None)
+
+    def _lost(self) -> None:
+        if not self.up:
+            return
+        self.up = False
+        now = asyncio.get_running_loop().time()
+        self._coming.clear()
+        for load in self._loads.values():
+            if waiting := _still(load):
+                waiting.set_exception(WorkerLost())
+        for number in list(self._unloads):
+            self._forget(number, now)
+        for replica in self.replicas.values():
+            # All of them before any request begins anew: it should not be given to a sibling.
+            replica.cutoff = 0
+        for replica in list(self.replicas.values()):
+            replica.lost(now)
+        self._listener.on_worker_down(self)
 
 
-def _kv_tokens(generation: ActiveGeneration, lengths: CompletionLengths) -> int:
-    coming = lengths.remaining(generation.generated, generation.request.params.max_tokens)
-    return generation.prompt_tokens + generation.generated + min(coming, _USUAL_COMPLETION)
+def _still(future: asyncio.Future[F] | None) -> asyncio.Future[F] | None:
+    """The future, if somebody still waits for it."""
+    return future if future is not None and not future.done() else None
