@@ -82,6 +82,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BITS:
         # Pillow's own conversion cuts off at 255 instead of scaling.
         image = image.point(lambda value: value * (1 / 256)).convert("L")
+        image.info.pop("transparency", None)  # a colour of 16 bits, which no pixel has now
     if image.mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, (255, 255, 255))

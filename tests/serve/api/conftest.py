@@ -16,12 +16,19 @@ import uvicorn
 from openai import OpenAI
 
 from pilotage.engines.engine import EngineInfo
+from pilotage.images import ImageLimits, VisionInput
 from pilotage.serve.api import FixedModels, GatewayContext, Health, Limits, ServedModel, create_app
 from pilotage.serve.generation import SubmitRequest, TokenChunk
+from pilotage.serve.images import ImageLoader
 from pilotage.serve.telemetry.metrics import Metrics
 from pilotage.tokens import Tokenizer
 
 MODEL = "smollm2"
+IMAGE_TOKEN = "<file_sep>"  # a control token that no chat has; stands for an image in tests
+VISION = VisionInput(
+    family="test", width=64, height=48, max_images=3, image_token=IMAGE_TOKEN, preprocessor={}
+)
+IMAGE_LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=2_000_000, max_count=4)
 CONTEXT_LENGTH = 2048
 
 
@@ -170,12 +177,20 @@ def serving(app) -> Iterator[str]:
         listener.close()
 
 
-def start(running: contextlib.ExitStack, tokenizer: Tokenizer, **changes) -> Gateway:
+def start(
+    running: contextlib.ExitStack,
+    tokenizer: Tokenizer,
+    *,
+    vision: VisionInput | None = None,
+    **changes,
+) -> Gateway:
     """A gateway that runs until the stack is left; `changes` are fields of its context."""
     dispatcher = ScriptedDispatcher()
     state: dict = {}
     metrics = Metrics([MODEL])
-    model = ServedModel(MODEL, tokenizer, dispatcher, lambda: state["info"], 1_700_000_000)
+    model = ServedModel(
+        MODEL, tokenizer, dispatcher, lambda: state["info"], 1_700_000_000, vision=vision
+    )
     context = GatewayContext(
         models=FixedModels((model,)),
         health=lambda: state["health"],
@@ -212,3 +227,18 @@ def gateway(shared_gateway) -> Gateway:
     """A gateway without keys that says "Paris is the capital." to everything."""
     shared_gateway.reset()
     return shared_gateway
+
+
+@pytest.fixture(scope="session")
+def sighted_gateway(smollm):
+    with contextlib.ExitStack() as running:
+        images = ImageLoader(IMAGE_LIMITS)
+        running.callback(images.close)
+        yield start(running, smollm, vision=VISION, images=images)
+
+
+@pytest.fixture
+def sighted(sighted_gateway) -> Gateway:
+    """A gateway whose model takes images of 64 x 48 pixels, and says the same."""
+    sighted_gateway.reset()
+    return sighted_gateway

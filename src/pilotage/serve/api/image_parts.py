@@ -18,6 +18,7 @@ from pilotage.serve.api.errors import ApiError, invalid, unsupported
 from pilotage.serve.images import ImageLoader, Upload
 
 _DATA_URL: Final = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+_NOT_BASE64: Final = "its data: URL is not base64"
 
 Message = dict[str, Any]
 
@@ -194,12 +195,15 @@ async def _from_address(loader: ImageLoader, address: str) -> Upload:
     head = _DATA_URL.match(address)
     if head is None:
         raise ImageError("its data: URL is not of the form data:image/png;base64,…")
+    text = address[head.end() :]
+    if text.endswith("==="):  # which Python's decoder takes, strict as it is
+        raise ImageError(_NOT_BASE64)
     upload = loader.upload()
     try:
-        upload.add(binascii.a2b_base64(address[head.end() :].encode("ascii"), strict_mode=True))
+        upload.add(binascii.a2b_base64(text.encode("ascii"), strict_mode=True))
     except (binascii.Error, UnicodeEncodeError):
         upload.close()
-        raise ImageError("its data: URL is not base64") from None
+        raise ImageError(_NOT_BASE64) from None
     except ImageError:
         upload.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from pilotage.serve.api.chat_request import ChatRequest, Message
 from pilotage.serve.api.context import GatewayContext
@@ -22,7 +23,7 @@ _SLACK: Final = 1 << 20
 
 def _not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("the prompt is empty")
+        raise PydanticCustomError("empty", "the prompt is empty")
     return text
 
 
@@ -34,7 +35,7 @@ class InferRequest(BaseModel):
     text_prompt: Annotated[
         str,
         AfterValidator(_not_blank),
-        Field(min_length=1, description="What to say about the images, or to answer without any."),
+        Field(description="What to say about the images, or to answer without any."),
     ]
     model: (
         Annotated[

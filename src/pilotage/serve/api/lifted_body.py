@@ -231,7 +231,8 @@ class _Base64:
         self._left = text[whole:]
         if not whole:
             return
-        if self._padded:
+        # Python's decoder, strict as it is, takes "====".
+        if self._padded or text[whole - 3 : whole] == b"===":
             raise _not_base64()
         self._padded = text[whole - 1 : whole] == b"="
         try:
