@@ -41,7 +41,8 @@ class Manifest:
     Attributes:
         source: The source URI in canonical form.
         id: What the revision resolved to: a version, a commit, a path. Never moves.
-        files: At least one entry; paths are unique.
+        files: At least one entry, but for a promise of a source that has no list before it has
+            the bytes (a folder in a wheel); paths are unique.
     """
 
     source: str

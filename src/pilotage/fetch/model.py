@@ -167,7 +167,10 @@ class _Order:
         with self.store.stage(self.origin.uri, resume=resume) as staging:
             missing += self.store.place(present, staging)
             files = {file.path: file for file in present}
-            if lacking := tuple(file for file in promised.files if file in missing):
+            if not promised.files:  # a source that has no list before it has the bytes
+                promised = self.origin.fetch(promised, staging.files, staging.scratch, progress)
+                files = {file.path: file for file in promised.files}
+            elif lacking := tuple(file for file in promised.files if file in missing):
                 _require_room(lacking, staging)
                 wanted = replace(promised, files=lacking)
                 came = self.origin.fetch(wanted, staging.files, staging.scratch, progress)
@@ -193,6 +196,8 @@ class _Order:
         ready = Ready.read(self.store.folder(self.origin.uri))
         if ready is None or ready.manifest.source != self.origin.uri:
             return promised
+        if not promised.files:
+            return replace(promised, files=ready.manifest.files)
         known = {file.path: file.sha256 for file in ready.manifest.files}
         return replace(
             promised,
