@@ -1,0 +1,7 @@
+"""Puts the recordings where tests of this room find them."""
+
+import sys
+from pathlib import Path
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
