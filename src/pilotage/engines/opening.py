@@ -7,6 +7,7 @@ from pathlib import Path
 from pilotage.devices import DeviceSlice
 from pilotage.engines.config import EngineConfig
 from pilotage.engines.engine import Engine
+from pilotage.engines.transformers_files import require_transformers
 from pilotage.errors import UsageError
 
 
@@ -18,11 +19,21 @@ def open_engine(config: EngineConfig, device: DeviceSlice) -> Engine:
         ResourceError: It does not fit on the device.
         UsageError: The engine cannot do what is asked, or an extra is not installed.
     """
+    if config.task != "generate" and config.engine in ("openvino", "onnxruntime"):
+        return _encoder(config, device)
     if config.engine == "openvino":
         return _openvino(config, device)
+    if config.engine == "transformers":
+        return _transformers(config, device)
     raise UsageError(
         f"the engine {config.engine} does not run inside a worker", where="model.engine"
     )
+
+
+def _encoder(config: EngineConfig, device: DeviceSlice) -> Engine:
+    from pilotage.engines.encoders.engine import EncoderEngine  # noqa: PLC0415  heavy
+
+    return EncoderEngine.open(config, device)
 
 
 def _openvino(config: EngineConfig, device: DeviceSlice) -> Engine:
@@ -37,3 +48,12 @@ def _openvino(config: EngineConfig, device: DeviceSlice) -> Engine:
         max_num_batched_tokens=config.max_num_batched_tokens,
         prefix_caching=config.prefix_caching,
     )
+
+
+def _transformers(config: EngineConfig, device: DeviceSlice) -> Engine:
+    require_transformers()
+    from pilotage.engines.transformers.loading import (  # noqa: PLC0415  heavy, and optional
+        open_transformers,
+    )
+
+    return open_transformers(config, device)

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from pilotage.catalog import ModelShape, read_header
+from pilotage.engines.encoders.files import EncoderFiles, is_encoder
 from pilotage.engines.engine import Task
+from pilotage.engines.transformers_files import (
+    INSTALL,
+    inspect_transformers,
+    is_generator,
+    require_transformers,
+    runs_in_transformers,
+)
 from pilotage.errors import ModelError, UnsupportedModelError, UsageError
 from pilotage.images import VisionInput
 
@@ -24,9 +32,7 @@ OPENVINO_GGUF_TYPES: Final = frozenset(
 _LATER: Final[Mapping[str, str]] = MappingProxyType(
     {
         "vllm": "big models on GPUs",
-        "transformers": "any Hugging Face folder",
         "llamacpp": "every GGUF",
-        "onnxruntime": "encoders",
         "neuron": "models compiled for Inferentia and Trainium",
     }
 )
@@ -42,6 +48,7 @@ class ModelFiles:
         shape: What memory is planned with.
         task: What the model does.
         vision: How images come to it; None for a model without eyes.
+        labels: A classifier's labels, by their number.
     """
 
     path: Path
@@ -49,29 +56,64 @@ class ModelFiles:
     shape: ModelShape
     task: Task = "generate"
     vision: VisionInput | None = None
+    labels: tuple[str, ...] = ()
 
 
-def inspect_model(path: Path, engine: str = "auto") -> ModelFiles:
+def inspect_model(
+    path: Path, engine: str = "auto", task: Task | Literal["auto"] = "auto"
+) -> ModelFiles:
     """Look at a model's files and choose the engine, before anything is loaded.
 
     Args:
         path: A GGUF file or a model folder.
         engine: The spec's ``model.engine``.
+        task: The spec's ``model.task``.
 
     Raises:
         UsageError: The engine asked for is not part of this version.
         ModelError: The files are damaged or incomplete.
         UnsupportedModelError: No engine here reads them; the hint names those that could.
     """
+    if engine in ("auto", "openvino", "onnxruntime") and path.is_dir() and is_encoder(path, task):
+        return _encoder(path, engine, task)
+    if engine == "onnxruntime":
+        raise UsageError(
+            "the engine onnxruntime runs encoders, and this is none",
+            where="model.engine",
+            hint="Leave it at auto; or say in model.task what the encoder does",
+        )
+    if engine == "transformers" or (engine == "auto" and runs_in_transformers(path)):
+        require_transformers()
+        shape, vision = inspect_transformers(path)
+        return ModelFiles(path, "transformers", shape, vision=vision)
     if engine not in ("auto", "openvino"):
         raise UsageError(
             f'the engine "{engine}" ({_LATER.get(engine, "unknown")}) is not in this version',
             where="model.engine",
-            hint="Use openvino, which reads GGUF files and OpenVINO folders",
+            hint="Use openvino, which reads GGUF files and OpenVINO folders, or transformers, "
+            "which reads safetensors folders",
         )
     if path.is_dir():
         return ModelFiles(path, "openvino", _openvino_folder(path))
     return ModelFiles(path, "openvino", _gguf(path))
+
+
+def _encoder(path: Path, engine: str, task: Task | Literal["auto"]) -> ModelFiles:
+    files = EncoderFiles.of_folder(path, task)
+    if engine == "onnxruntime" and files.kind != "onnx":
+        raise UsageError(
+            f"the engine onnxruntime needs a model.onnx, and the folder holds {files.kind}",
+            where="model.engine",
+            hint="Use the engine openvino, or leave it at auto",
+        )
+    if not (path / "tokenizer.json").is_file():
+        raise ModelError(
+            "incomplete: tokenizer.json is missing",
+            where=str(path),
+            hint="Save the model again with its fast tokenizer",
+        )
+    chosen = "openvino" if engine == "auto" else engine
+    return ModelFiles(path, chosen, files.shape, files.task, labels=files.traits.labels)
 
 
 def _gguf(path: Path) -> ModelShape:
@@ -103,10 +145,7 @@ def _openvino_folder(path: Path) -> ModelShape:
         raise UnsupportedModelError(
             f"the folder holds {held} weights" if held else "the folder holds no OpenVINO model",
             where=str(path),
-            hint="The engines transformers and vllm could read safetensors (in a later version); "
-            "or export with optimum-cli to get an openvino_model.xml"
-            if held
-            else "Looked for openvino_model.xml",
+            hint=_safetensors_hint(path) if held else "Looked for openvino_model.xml",
         )
     for name in ("openvino_model.bin", "openvino_tokenizer.xml", "tokenizer.json"):
         if not (path / name).is_file():
@@ -116,3 +155,12 @@ def _openvino_folder(path: Path) -> ModelShape:
                 hint="Export the model again, with its tokenizer",
             )
     return ModelShape.from_config(path)
+
+
+def _safetensors_hint(path: Path) -> str:
+    if is_generator(path):
+        return f"The engine transformers reads them: {INSTALL}"
+    return (
+        "A model that writes text goes to the engine transformers, with its config.json; "
+        "or export it with optimum-cli to get an openvino_model.xml"
+    )

@@ -2,6 +2,7 @@
 
 from pilotage.tokens.chat_template import ChatTemplate, ChatTemplateError
 from pilotage.tokens.detokenizer import IncrementalDetokenizer
+from pilotage.tokens.pairs import PairWindow
 from pilotage.tokens.stop_strings import StopStrings
 from pilotage.tokens.tokenizer import Tokenizer
 
@@ -9,6 +10,7 @@ __all__ = [
     "ChatTemplate",
     "ChatTemplateError",
     "IncrementalDetokenizer",
+    "PairWindow",
     "StopStrings",
     "Tokenizer",
 ]

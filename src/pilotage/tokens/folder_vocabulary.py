@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import tokenizers
 
 from pilotage.errors import ModelError, UnsupportedModelError
 from pilotage.tokens.parts import TokenizerParts
-from pilotage.tokens.token_bytes import byte_level_piece, sentencepiece_piece
+from pilotage.tokens.token_bytes import byte_level_piece, sentencepiece_piece, wordpiece_piece
 
 _MAX_BYTES: Final = 256 << 20
 _NAMED: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -35,11 +36,10 @@ def parts_from_folder(folder: Path) -> TokenizerParts:
         _json_object(folder / name)
         for name in ("tokenizer_config.json", "generation_config.json", "config.json")
     )
-    byte_level, strips = _decoding(backend, path)
+    piece_of, strips = _decoding(backend, path)
     added = backend.get_added_tokens_decoder()
     by_text = backend.get_vocab(with_added_tokens=True)
     pieces = [b""] * (max((*by_text.values(), *added), default=-1) + 1)
-    piece_of = byte_level_piece if byte_level else sentencepiece_piece
     for piece, token in by_text.items():
         pieces[token] = piece_of(piece)
     for token, added_token in added.items():
@@ -86,19 +86,21 @@ def _backend(path: Path) -> tokenizers.Tokenizer:
     return backend
 
 
-def _decoding(backend: tokenizers.Tokenizer, path: Path) -> tuple[bool, bool]:
-    """Whether the vocabulary is byte-level, and whether decoding drops a leading space."""
+def _decoding(backend: tokenizers.Tokenizer, path: Path) -> tuple[Callable[[str], bytes], bool]:
+    """What makes bytes of the vocabulary's tokens, and whether decoding drops a leading space."""
     decoder = backend.decoder
     state = json.loads(decoder.__getstate__()) if decoder is not None else {"type": "none"}
     steps = list(_flat(state))
     kinds = [step["type"] for step in steps]
     if kinds == ["ByteLevel"]:
-        return True, False
+        return byte_level_piece, False
+    if kinds == ["WordPiece"]:
+        return partial(wordpiece_piece, prefix=str(steps[0].get("prefix", "##"))), True
     if not set(kinds) <= _SENTENCEPIECE_STEPS:
         raise UnsupportedModelError(
             f"a tokenizer that decodes by {' + '.join(kinds)}, which Pilotage cannot stream",
             where=str(path),
-            hint="Byte-level BPE and SentencePiece vocabularies work; or use an engine that "
+            hint="Byte-level BPE, SentencePiece and WordPiece work; or use an engine that "
             "tokenizes by itself, such as llama-server or vLLM",
         )
     strips = any(
@@ -106,7 +108,7 @@ def _decoding(backend: tokenizers.Tokenizer, path: Path) -> tuple[bool, bool]:
         or (step["type"] == "Metaspace" and step.get("prepend_scheme") != "never")
         for step in steps
     )
-    return False, strips
+    return sentencepiece_piece, strips
 
 
 def _flat(state: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

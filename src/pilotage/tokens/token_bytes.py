@@ -1,4 +1,4 @@
-"""How vocabularies write bytes: GPT-2's byte-level alphabet and SentencePiece's notation."""
+"""How vocabularies write bytes: GPT-2's alphabet, SentencePiece's and WordPiece's notation."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def sentencepiece_piece(token: str) -> bytes:
     if byte := _BYTE.fullmatch(token):
         return bytes([int(byte[1], 16)])
     return token.replace(_SPACE, " ").encode()
+
+
+def wordpiece_piece(token: str, *, prefix: str = "##") -> bytes:
+    """The bytes of a WordPiece token (BERT): ``##`` goes on with a word, others begin one.
+
+    What the text had between words is lost in such a vocabulary; a space stands for it.
+    """
+    if token.startswith(prefix) and token != prefix:
+        return token.removeprefix(prefix).encode()
+    return f" {token}".encode()

@@ -24,6 +24,7 @@ from pilotage.serve.api.chat_request import ChatRequest
 from pilotage.serve.api.completion_request import CompletionRequest
 from pilotage.serve.api.context import GatewayContext
 from pilotage.serve.api.docs_page import docs_page
+from pilotage.serve.api.encoder_routes import add_encoder_routes
 from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.generations import answer_chat, answer_completion
@@ -74,7 +75,8 @@ def create_app(context: GatewayContext) -> FastAPI:
     _add_token_routes(app, context)
     _add_model_routes(app, context)
     add_health_routes(app, context)
-    _add_document_routes(app, context, add_admin_routes(app, context))
+    bodies = add_admin_routes(app, context) + add_encoder_routes(app, context)
+    _add_document_routes(app, context, bodies)
     app.add_exception_handler(HTTPException, _routing_error)
 
     # The last one added is the outermost.

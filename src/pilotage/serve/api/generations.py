@@ -35,6 +35,7 @@ from pilotage.serve.api.submission import (
     submit,
     tokenized,
 )
+from pilotage.serve.api.tasks import check_task
 from pilotage.serve.api.validation import parse
 from pilotage.tokens import ChatTemplateError
 
@@ -175,6 +176,7 @@ def check_vocabulary(model: ServedModel, ids: list[int], param: str) -> None:
 def _model(context: GatewayContext, exchange: Exchange, name: str) -> ServedModel:
     model = find_model(context, name)
     exchange.model = model.name
+    check_task(model, "generate")
     return model
 
 

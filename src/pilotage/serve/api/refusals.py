@@ -72,7 +72,7 @@ def without_neutral(body: dict[str, Any], known: Iterable[str]) -> dict[str, Any
     known = frozenset(known)
     kept: dict[str, Any] = {}
     for name, value in body.items():
-        refusal = _REFUSED.get(name)
+        refusal = None if name in known else _REFUSED.get(name)
         if refusal is not None and value is not None and not refusal[0](value):
             raise unsupported(name, f"The parameter '{name}' is not supported. {refusal[1]}.")
         if name in known:

@@ -120,6 +120,75 @@ class Completion(BaseModel):
     usage: Usage
 
 
+class PromptUsage(BaseModel):
+    """Token counts where nothing is generated."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embedding(BaseModel):
+    """The vector of one input."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: Annotated[
+        list[float] | str, Field(description="Numbers, or base64 of little-endian float32.")
+    ]
+
+
+class EmbeddingList(BaseModel):
+    """The vectors of all inputs, in their order."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: PromptUsage
+
+
+class Answer(BaseModel):
+    """A part of the context that answers the question; empty for "no answer"."""
+
+    answer: str
+    score: float
+    start: Annotated[int, Field(description="Its first character in the context.")]
+    end: Annotated[int, Field(description="The character after its last.")]
+
+
+class AnswerPrediction(Answer):
+    """The best answer to a question, and further ones."""
+
+    object: Literal["prediction"]
+    model: str
+    task: Literal["question-answering"]
+    answers: list[Answer]
+    usage: PromptUsage
+
+
+class LabelScore(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    score: float
+
+
+class LabelledInput(BaseModel):
+    """The labels of one input, the best first."""
+
+    index: int
+    labels: list[LabelScore]
+
+
+class LabelPrediction(BaseModel):
+    """The labels of all inputs."""
+
+    object: Literal["prediction"]
+    model: str
+    task: Literal["classify"]
+    data: list[LabelledInput]
+    usage: PromptUsage
+
+
 class ModelCard(BaseModel):
     """A served model, or an alias for one or several."""
 

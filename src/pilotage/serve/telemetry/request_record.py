@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Operation = Literal["chat", "text_completion"]
+Operation = Literal["chat", "text_completion", "embeddings", "predict"]
 """What a generation does, in the words of OpenTelemetry's ``gen_ai.operation.name``."""
 
 
