@@ -36,6 +36,9 @@ def test_a_row_is_read_as_it_stands() -> None:
     assert g5.family == "g5"
     assert g5.neuron_cores == 0
     assert load_instances()["p5e.48xlarge"].usd_per_hour is None
+    share = load_instances()["g6f.large"].accelerator
+    assert share is not None
+    assert (share.count, share.memory_bytes) == (1, 2861 << 20)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", PRICES_ON)
 
 

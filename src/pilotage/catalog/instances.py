@@ -30,7 +30,7 @@ class Accelerators:
 
     Attributes:
         name: Such as ``a10g`` or ``inferentia2``.
-        count: How many; Neuron chips, not cores.
+        count: How many; Neuron chips, not cores. A share of a GPU is one.
         memory_bytes: Of each; for some large GPUs nominal, a few per cent above what CUDA sees.
     """
 
@@ -121,7 +121,9 @@ def _instance(row: Mapping[str, str]) -> Instance:
     if name:
         chip = chip_model(name)
         memory = chip.memory_bytes if chip else int(row["accelerator_memory_mib"] or 0) * _MIB
-        accelerator = Accelerators(name=name, count=int(row["accelerators"]), memory_bytes=memory)
+        # Shares of a GPU (g6f) are "0" in the table, with the share's memory: one small device.
+        count = int(row["accelerators"]) or 1
+        accelerator = Accelerators(name=name, count=count, memory_bytes=memory)
     return Instance(
         name=row["instance_type"],
         architecture=row["architecture"],

@@ -153,7 +153,7 @@ def _slice(one: SliceFigures, history: History, *, wide: bool) -> Table:
         if use.memory_bytes:
             memory += f" of {format_size(use.memory_bytes, digits=3)}"
         grid.add_row(
-            f"{one.device.partition(':')[0]} {number}",
+            Text(printable(f"{one.device.partition(':')[0]} {number}")),
             _bar(use.utilisation, bar),
             Text(f"{_share(use.utilisation)}  {memory}"),
         )
