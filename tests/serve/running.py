@@ -60,7 +60,9 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+def serving(
+    *flags: str, environment: Mapping[str, str] | None = None, start_s: float = START_S
+) -> Iterator[RunningServer]:
     """`pilotage serve --json` on a free port, ready; killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pilotage.cli.main", "serve", "--json", "--port", "0", *flags],
@@ -85,7 +87,7 @@ def serving(*flags: str, environment: Mapping[str, str] | None = None) -> Iterat
         rest = threading.Thread(target=_events, args=(process.stdout, events), daemon=True)
         rest.start()
         server = RunningServer(process, str(events[0]["address"]), events, lines)
-        server.wait_ready()
+        server.wait_ready(start_s)
         yield server
     finally:
         if process.poll() is None:

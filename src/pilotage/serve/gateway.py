@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from pilotage.errors import PilotageError, UsageError
+from pilotage.errors import PilotageError
 from pilotage.serve.api import create_app
 from pilotage.serve.api.context import (
     GatewayContext,
@@ -28,9 +28,13 @@ from pilotage.serve.api.context import (
 )
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, GatewayConfig, ModelConfig, read_config
+from pilotage.serve.external.backend import ExternalBackend
+from pilotage.serve.external.engine_metrics import merged_exposition
+from pilotage.serve.external.external_model import ExternalServedModel, external_model
+from pilotage.serve.external.planning import endpoint_file
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.models.fleet import Fleet
-from pilotage.serve.models.manager import ExternalModel, ManagedModel, ModelManager
+from pilotage.serve.models.manager import ManagedModel, ModelManager
 from pilotage.serve.models.planned import spec_aliases
 from pilotage.serve.models.saved_state import StateFile
 from pilotage.serve.pool import WorkerPool
@@ -110,10 +114,13 @@ class Gateway:
         inside = [model for model in config.models if model.placed]
         self._pools = {model.name: self._pool(model, deployment) for model in inside}
         self._fleet = Fleet([worker.socket for worker in config.workers], self._pools)
+        self._external = [
+            self._external_model(model, deployment) for model in config.models if not model.placed
+        ]
         self._manager = ModelManager(
             [self._managed_model(model) for model in inside],
             self._fleet,
-            external=[_external_model(model) for model in config.models if not model.placed],
+            external=self._external,
             order=names,
             budgets=config.budgets,
             devices=[worker.device.name for worker in config.workers],
@@ -130,7 +137,7 @@ class Gateway:
                     control=self._manager,
                     health=self._health,
                     metrics=self._metrics,
-                    render_metrics=self._metrics.render,
+                    render_metrics=self._render_metrics,
                     keys=KeyStore(Path(config.key_file)),
                     rate_limits=RateLimiter(),
                     limits=Limits(
@@ -167,8 +174,10 @@ class Gateway:
         listener = socket.socket(fileno=self._config.listener_fd)
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener])),
-            asyncio.create_task(self._fleet.run()),
+            # Without workers there is no fleet to run, and a task that ends would end the gateway.
+            *(asyncio.create_task(self._fleet.run()) for _ in self._fleet.links[:1]),
             asyncio.create_task(self._manager.run()),
+            *(asyncio.create_task(model.backend.run()) for model in self._external),
             asyncio.create_task(self._beat()),
             asyncio.create_task(orphaned.wait()),
         ]
@@ -193,6 +202,8 @@ class Gateway:
         self._draining = True
         for pool in self._pools.values():
             pool.draining = True
+        for model in self._external:
+            model.backend.draining = True
         self._board.state = State.DRAINING
         try:
             await asyncio.wait_for(self._app.idle.wait(), self._drain_timeout_s)
@@ -219,7 +230,7 @@ class Gateway:
             state = "draining"
         elif not self._was_ready:
             state = "loading"
-        elif self._fleet.links and not self._fleet.alive(self._stalled_after_s):
+        elif (self._fleet.links and not self._fleet.alive(self._stalled_after_s)) or (not self._fleet.links and not any(model.backend.up for model in self._external)):
             state = "stalled"
         pools = [pool.state() for pool in self._pools.values()]
         details = {
@@ -250,6 +261,30 @@ class Gateway:
             },
         )
 
+    def _render_metrics(self) -> bytes:
+        """Our own metrics, then those of the engines that are servers of their own."""
+        others = [(model.backend.metrics_text, model.backend.labels()) for model in self._external]
+        return self._metrics.render() + merged_exposition(others)
+
+    def _external_model(self, model: ModelConfig, deployment: Deployment) -> ExternalServedModel:
+        """A model whose engine is a server of its own; its keeper says where it answers."""
+        folder = Path(self._config.state).parent
+        backend = ExternalBackend(
+            model.name,
+            endpoint_file(folder, model.name),
+            ttft_target_s=deployment.ttft_target,
+            patience_s=deployment.queue_timeout,
+        )
+        return external_model(
+            backend,
+            path=Path(model.path),
+            source=model.source,
+            engine=model.engine,
+            task=model.task,
+            created=self._config.created,
+            max_model_len=model.max_model_len,
+        )
+
     def _pool(self, model: ModelConfig, deployment: Deployment) -> WorkerPool:
         return WorkerPool(
             ttft_target_s=deployment.ttft_target,
@@ -275,11 +310,6 @@ class Gateway:
             labels=model.labels,
         )
         return ManagedModel(model, served, pool)
-
-
-def _external_model(model: ModelConfig) -> ExternalModel:
-    """A model whose engine is a server of its own; see `pilotage.serve.launch._external_child`."""
-    raise UsageError(f"the engine {model.engine} is not in this version", where="model.engine")
 
 
 def _worker_snapshot(link: WorkerLink, board: Board) -> WorkerSnapshot:

@@ -33,6 +33,7 @@ from pilotage.serve.config import (
     WorkerConfig,
     write_config,
 )
+from pilotage.serve.external.planning import check_external, keeper_child
 from pilotage.serve.keys import KeyStore, default_key_file
 from pilotage.serve.models.planned import (
     PlannedModel,
@@ -113,6 +114,7 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
         free_bytes=min(free_bytes, sum(budgets)) if budgets else free_bytes,
         budgets=budgets,
     )
+    check_external(deployment, planned)
     return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys)
 
 
@@ -223,7 +225,17 @@ def _supervisor(
         )
         for config in workers
     ]
-    children += [_external_child(model, folder) for model in plan.models if model.external]
+    children += [
+        keeper_child(
+            plan.deployment,
+            model,
+            number,
+            home=home,
+            folder=folder,
+            log_format=_log_format(plan.deployment),
+        )
+        for number, model in enumerate(one for one in plan.models if one.external)
+    ]
     return Supervisor(
         _child("gateway", "pilotage.serve.gateway", gateway, folder, pass_fds=(listener.fileno(),)),
         children,
@@ -280,19 +292,6 @@ def _model_config(model: PlannedModel, serving: ServingSpec, home: Path) -> Mode
             PlacedEngine(worker=worker, config=config, copies=model.copies)
             for worker in model.workers
         ),
-    )
-
-
-def _external_child(model: PlannedModel, folder: Path) -> Child:
-    """The process of a model whose engine is a server of its own (vLLM, llama-server).
-
-    It is one more child: a module that starts the server, watches it and beats on its board, and
-    is ready when it answers. The gateway's side is `pilotage.serve.gateway._external_model`.
-    """
-    raise UsageError(
-        f"the engine {model.files.engine} is not in this version",
-        where="model.engine",
-        hint=f"Use one that runs in a worker; nothing was written to {folder}",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pilotage.engines.engine import EngineInfo, Task
 from pilotage.images import VisionInput
@@ -16,6 +16,9 @@ from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry.request_record import RequestRecord
 from pilotage.serve.telemetry.tracing import NoTracer, Tracer
 from pilotage.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from pilotage.serve.external.backend import ExternalBackend
 
 HealthState = Literal["loading", "ready", "stalled", "draining"]
 
@@ -67,6 +70,7 @@ class ServedModel:
         task: What it does.
         vision: How images come to it; None for a model without eyes.
         labels: A classifier's labels, by their number.
+        backend: Where its requests are passed on to, if its engine is a server of its own.
     """
 
     name: str
@@ -78,6 +82,7 @@ class ServedModel:
     task: Task = "generate"
     vision: VisionInput | None = None
     labels: tuple[str, ...] = ()
+    backend: ExternalBackend | None = None
 
     def context_length(self) -> int | None:
         """Longest prompt plus completion, tokens; ``None`` if not yet known."""

@@ -16,6 +16,7 @@ from pilotage.serve.api.completion_request import CompletionRequest
 from pilotage.serve.api.context import GatewayContext, ServedModel
 from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.forwarding import forward, forwarded_model
 from pilotage.serve.api.generation_response import GenerationResponse
 from pilotage.serve.api.image_parts import (
     Conversation,
@@ -42,6 +43,8 @@ from pilotage.tokens import ChatTemplateError
 
 async def answer_chat(context: GatewayContext, request: Request, body: dict[str, Any]) -> Response:
     """The response to the body of a chat request."""
+    if (external := forwarded_model(context, body)) is not None:
+        return forward(context, request, external, "/v1/chat/completions", body)
     exchange = Exchange.of(request.scope)
     exchange.operation = "chat"
     chat = parse(ChatRequest, body)
@@ -99,6 +102,8 @@ async def answer_completion(
     context: GatewayContext, request: Request, body: dict[str, Any]
 ) -> Response:
     """The response to the body of a completion request."""
+    if (external := forwarded_model(context, body)) is not None:
+        return forward(context, request, external, "/v1/completions", body)
     exchange = Exchange.of(request.scope)
     exchange.operation = "text_completion"
     completion = parse(CompletionRequest, body)

@@ -206,6 +206,10 @@ class ModelManager:
     @property
     def ready(self) -> bool:
         """Whether every model that is loaded at the start has been there."""
+        if any(model.status().state != "ready" for model in self._external.values()):
+            return False
+        if not self._fleet.links:
+            return bool(self._external)
         return any(link.up for link in self._fleet.links) and all(
             model.pool.state().state != "loading"
             for model in self._models.values()
