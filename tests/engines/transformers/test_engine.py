@@ -42,7 +42,7 @@ def prompts(count: int, seed: int = 0) -> list[list[int]]:
 
 def reference(engine: Any, prompt: list[int], count: int) -> list[int]:
     """What transformers' own `generate` makes of a prompt."""
-    made = engine._runner.model.generate(
+    made = engine.model.generate(
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
         max_new_tokens=count, do_sample=False, eos_token_id=None, pad_token_id=0,
@@ -179,7 +179,7 @@ def test_log_probabilities_are_those_of_the_model_itself(engines: Callable[[str]
     made = run(engine, [EngineRequest(1, text, params), EngineRequest(2, text, greedy(3))])
     tokens = ids(made[1])
     with torch.no_grad():
-        logits = engine._runner.model(torch.tensor([text + tokens])).logits[0].log_softmax(-1)
+        logits = engine.model(torch.tensor([text + tokens])).logits[0].log_softmax(-1)
     expected = [float(logits[len(text) - 1 + n, token]) for n, token in enumerate(tokens)]
     found = [value for output in made[1] for value in output.logprobs or []]
     assert found == pytest.approx(expected, abs=1e-4)

@@ -54,7 +54,7 @@ def reference(
         [get_cross_attention_token_mask(prompt, IMAGE_TOKEN)],
         num_tiles=features.pop("num_tiles"), max_num_tiles=4, length=len(prompt),
     )  # fmt: skip
-    made = engine._runner.model.generate(
+    made = engine.model.generate(
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
         cross_attention_mask=torch.from_numpy(mask),
@@ -124,7 +124,7 @@ def test_images_and_text_in_one_batch_are_each_as_in_generate(
             expected = reference(engine, tiny("mllama"), prompt, images, count)
         else:
             text = torch.tensor([prompt])
-            expected = engine._runner.model.generate(
+            expected = engine.model.generate(
                 text, attention_mask=torch.ones_like(text), max_new_tokens=count,
                 do_sample=False, eos_token_id=None, pad_token_id=0,
             )[0, len(prompt) :].tolist()  # fmt: skip

@@ -42,32 +42,30 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Words t0 … t126 and the image token."""
-    tokens = {f"t{n}": n for n in range(VOCABULARY - 1)} | {"<|image|>": IMAGE_TOKEN}
-    added = {
-        "id": IMAGE_TOKEN, "content": "<|image|>", "special": True, "single_word": False,
-        "lstrip": False, "rstrip": False, "normalized": False,
-    }  # fmt: skip
+def write_tokenizer(folder: Path, special: tuple[str, ...] = ("<|image|>",)) -> None:
+    """Words t000, t001, …; the special ones are the last, the image token the very last."""
+    first = VOCABULARY - len(special)
+    tokens = {f"t{n:03}": n for n in range(first)}
+    tokens |= {word: first + n for n, word in enumerate(special)}
+    added = [
+        {
+            "id": first + n, "content": word, "special": True, "single_word": False,
+            "lstrip": False, "rstrip": False, "normalized": False,
+        }
+        for n, word in enumerate(special)
+    ]  # fmt: skip
     tokenizer = {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [added],
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
         "normalizer": None, "pre_tokenizer": {"type": "WhitespaceSplit"},
         "post_processor": None, "decoder": None,
-        "model": {"type": "WordLevel", "vocab": tokens, "unk_token": "t0"},
+        "model": {"type": "WordLevel", "vocab": tokens, "unk_token": "t000"},
+    }  # fmt: skip
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "image_token": special[-1],
+        "unk_token": "t000", "pad_token": "t000", "bos_token": "t001", "eos_token": "t002",
     }  # fmt: skip
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "unk_token": "t0",
-                "pad_token": "t0",
-                "bos_token": "t1",
-                "eos_token": "t2",
-                "image_token": "<|image|>",
-            }
-        )
-    )
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def mllama_config() -> Any:
@@ -132,7 +130,7 @@ def make(kind: str, folder: Path) -> Path:
             )
         )
         return made
-    raise AssertionError(kind)
+    return {"llava": llava, "idefics3": idefics3}[kind](folder)
 
 
 def config(folder: Path, **changes: Any) -> EngineConfig:
@@ -141,3 +139,52 @@ def config(folder: Path, **changes: Any) -> EngineConfig:
         "max_num_seqs": 8, "max_num_batched_tokens": 16, **changes,
     }  # fmt: skip
     return EngineConfig(**fields)
+
+
+def llava(folder: Path) -> Path:
+    """A CLIP tower of 28 x 28 pixels in 2 x 2 patches, whose 4 features are text tokens."""
+    config_ = transformers.LlavaConfig(
+        vision_config={
+            "model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 32,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+        },
+        text_config={"model_type": "llama", **TEXT},
+        image_token_id=IMAGE_TOKEN, vision_feature_layer=-1, image_seq_length=4,
+    )  # fmt: skip
+    save(randomised(transformers.LlavaForConditionalGeneration(config_)), folder)
+    images = {
+        "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 28},
+        "crop_size": {"height": 28, "width": 28},
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    processor = {
+        "processor_class": "LlavaProcessor", "patch_size": 14,
+        "vision_feature_select_strategy": "default", "image_token": "<|image|>",
+        "num_additional_image_tokens": 1,
+    }  # fmt: skip
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def idefics3(folder: Path) -> Path:
+    """An image in up to 2 x 2 parts and as a whole, 4 tokens each, between marks."""
+    config_ = transformers.Idefics3Config(
+        vision_config={
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": 28, "patch_size": 7,
+        },
+        text_config={"model_type": "llama", **TEXT},
+        image_token_id=IMAGE_TOKEN, scale_factor=2,
+    )  # fmt: skip
+    save(randomised(transformers.Idefics3ForConditionalGeneration(config_)), folder)
+    images = {
+        "image_processor_type": "Idefics3ImageProcessor", "size": {"longest_edge": 56},
+        "max_image_size": {"longest_edge": 28}, "do_image_splitting": True,
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    grid = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    marks = ("<end_of_utterance>", "<fake_token_around_image>", "<global-img>", *grid)
+    write_tokenizer(folder, (*marks, "<image>"))
+    processor = {"processor_class": "Idefics3Processor", "image_seq_len": 4}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    return folder

@@ -1,8 +1,9 @@
 """Dynamic batching over a transformers model, behind the engine interface.
 
 A step is one token of every sequence that has its prompt behind it, and as much of the next
-prompts as ``max_num_batched_tokens`` leaves room for. One prompt is prefilled at a time, in
-chunks, in the order of arrival; a newcomer waits for no one's end, only for a free row.
+prompts as ``max_num_batched_tokens`` leaves room for, or one prompt's images. One prompt is
+prefilled at a time, in chunks, in the order of arrival; a newcomer waits for no one's end, only
+for a free row.
 
 Rows of the cache: those of decoding sequences come first, then the one that is being prefilled.
 """
@@ -10,7 +11,7 @@ Rows of the cache: those of decoding sequences come first, then the one that is 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -49,6 +50,11 @@ class TransformersEngine:
         self._prefilling: Sequence | None = None
         self._decoding: list[Sequence] = []
         self._known: dict[int, Sequence] = {}
+
+    @property
+    def model(self) -> Any:
+        """The transformers model itself, for measurements and tests."""
+        return self._runner.model
 
     @property
     def busy(self) -> bool:
@@ -135,13 +141,18 @@ class TransformersEngine:
         return prompt
 
     def _prefill(self, room: int, outputs: list[EngineOutput]) -> int:
-        """Run the next chunk of the prompt whose turn it is; returns its tokens."""
+        """Run the next chunk of the prompt whose turn it is; returns the room that it took.
+
+        A chunk with images takes all of a step's room, since the vision encoder costs more than
+        many tokens of text.
+        """
         sequence = self._prefilling
         assert sequence is not None
         assert sequence.prompt is not None
         begin, whole = sequence.cached, len(sequence.prompt.ids)
         end = whole if sequence.prompt.whole else min(whole, begin + room)
         row = len(self._decoding)
+        has_images = begin == 0 and bool(sequence.prompt.inputs)
         logits = self._runner.prefill(row, sequence.prompt, begin, end)
         sequence.cached = end
         if end == whole:
@@ -149,7 +160,7 @@ class TransformersEngine:
             self._prefilling = None
             self._decoding.append(sequence)
             outputs += self._advance([sequence], logits[None])
-        return end - begin
+        return room if has_images else end - begin
 
     def _advance(self, sequences: list[Sequence], logits: torch.Tensor) -> list[EngineOutput]:
         """Choose every sequence's next token, and let those leave that are done."""

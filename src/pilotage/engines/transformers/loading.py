@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from pilotage.devices import DeviceSlice
@@ -28,6 +30,12 @@ from pilotage.images.image_token import image_token_id
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _NATIVE_BF16: Final = (8, 0)
+_LOADING_ERRORS: Final = (
+    OSError, ValueError, ImportError, RuntimeError, LookupError, TypeError, AttributeError,
+    AssertionError, ArithmeticError, StrictDataclassError, SafetensorError,
+)  # fmt: skip
+"""What a damaged or strange folder makes `from_pretrained` raise."""
+
 _OWN_QUANTIZATION: Final = ("auto", "none", "bitsandbytes")
 
 
@@ -195,7 +203,7 @@ def _load(folder: Path, plan: MemorySum, target: torch.device, *, has_eyes: bool
             where=str(folder),
             hint="Lower --max-model-len or --max-num-seqs",
         ) from error
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError) as error:
+    except _LOADING_ERRORS as error:
         raise _explained(error, folder) from error
     missing = sorted(found["missing_keys"]) + sorted(str(k) for k in found["mismatched_keys"])
     if missing:
@@ -218,12 +226,13 @@ def _bitsandbytes(plan: MemorySum) -> Any:
 
 
 def _explained(error: Exception, folder: Path) -> ModelError | UsageError:
-    reason = " ".join(str(error).split())[:200]
-    if "bitsandbytes" in reason:
+    whole = " ".join(str(error).split())
+    reason = whole[:200]
+    if "bitsandbytes" in whole:
         return UsageError(
             "int8 and int4 need bitsandbytes", where="model.dtype", hint="pip install bitsandbytes"
         )
-    if "does not recognize this architecture" in reason or "trust_remote_code" in reason:
+    if "does not recognize this architecture" in whole or "custom code" in whole:
         return UnsupportedModelError(
             f"transformers {transformers.__version__} does not know this architecture, "
             "and code from model folders is never run",
