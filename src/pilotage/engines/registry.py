@@ -11,6 +11,8 @@ from typing import Final, Literal
 from pilotage.catalog import ModelShape, read_header
 from pilotage.engines.encoders.files import EncoderFiles, is_encoder
 from pilotage.engines.engine import Task
+from pilotage.engines.external.files import inspect_external
+from pilotage.engines.external.settings import is_external
 from pilotage.engines.transformers_files import (
     INSTALL,
     inspect_transformers,
@@ -31,8 +33,6 @@ OPENVINO_GGUF_TYPES: Final = frozenset(
 
 _LATER: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "vllm": "big models on GPUs",
-        "llamacpp": "every GGUF",
         "neuron": "models compiled for Inferentia and Trainium",
     }
 )
@@ -84,6 +84,9 @@ def inspect_model(
             where="model.engine",
             hint="Leave it at auto; or say in model.task what the encoder does",
         )
+    if is_external(engine):
+        shape, does = inspect_external(path, engine, task)
+        return ModelFiles(path, engine, shape, does)
     if engine == "transformers" or (engine == "auto" and runs_in_transformers(path)):
         require_transformers()
         shape, vision = inspect_transformers(path)
@@ -132,7 +135,7 @@ def _gguf(path: Path) -> ModelShape:
         raise UnsupportedModelError(
             f'the openvino engine cannot build the architecture "{shape.architecture}" from a GGUF',
             where=str(path),
-            hint="The engine llamacpp could (in a later version); or export the model to "
+            hint="The engine llamacpp could; or export the model to "
             "OpenVINO IR with optimum-cli and serve that folder",
         )
     strange = sorted(set(shape.tensor_types) - OPENVINO_GGUF_TYPES)
@@ -142,7 +145,7 @@ def _gguf(path: Path) -> ModelShape:
             f"the openvino engine cannot read {count} of its tensors, which are stored as "
             + ", ".join(strange),
             where=str(path),
-            hint="The engine llamacpp could (in a later version); or take a file quantised as Q4_0, Q4_1, Q8_0 or F16",
+            hint="The engine llamacpp could; or take a file quantised as Q4_0, Q4_1, Q8_0 or F16",
         )
     return shape
 
