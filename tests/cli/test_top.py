@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -470,3 +471,12 @@ def test_a_server_that_is_none_ends_it(live: MetricsServer) -> None:
     with terminal(f"{live.url}/page") as screen:
         screen.read_until(lambda text: "not the metrics of a Pilotage server" in text)
         assert screen.end() == 1
+
+
+def test_the_page_shows_what_is_drawn(server: Server) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "top.md").read_text()
+    found = re.search(r"\$ pilotage top --url http://h:1\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    shown = msgspec.structs.replace(busy(server), version="")
+    drawn = "\n".join(line.rstrip() for line in rendered(shown, width=80).splitlines())
+    assert found[1].rstrip() == drawn
