@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pilotage.devices import DeviceSlice, Machine, device_nodes, discover, plan_slices
+from pilotage.devices.describe import counted
 from pilotage.devices.numbers import format_ranges
 from pilotage.units import format_size, printable
 
@@ -68,11 +69,12 @@ def _machine(machine: Machine) -> Table:
         cores = [core for core in machine.cores if core.node == node]
         cpus = [cpu for core in cores for cpu in core.cpus]
         name = "CPU" if node is None else f"CPU node {node}"
-        table.add_row(name, f"{len(cores)} cores, CPUs {format_ranges(cpus)}")
+        own = [one for one in machine.nodes if one.number == node and len(machine.nodes) > 1]
+        memory = "".join(f", {_of(one.free_bytes, one.total_bytes)}" for one in own)
+        table.add_row(name, f"{counted(len(cores), 'core')}, CPUs {format_ranges(cpus)}{memory}")
     if machine.cpu_quota is not None:
         table.add_row("CPU quota", f"{machine.cpu_quota:g} cores, from the control group")
-    free, total = (format_size(one, digits=3) for one in (machine.free_bytes, machine.memory_bytes))
-    table.add_row("memory", f"{free} free of {total}")
+    table.add_row("memory", _of(machine.free_bytes, machine.memory_bytes))
     for gpu in machine.cuda:
         memory = f"{format_size(gpu.memory_bytes, digits=3)}"
         able = f", compute {gpu.capability[0]}.{gpu.capability[1]}" if gpu.capability else ""
@@ -85,6 +87,10 @@ def _machine(machine: Machine) -> Table:
             f"neuron {chip.number}", f"{name}, NeuronCores {format_ranges(chip.cores)}{memory}"
         )
     return table
+
+
+def _of(free: int, total: int) -> str:
+    return f"{format_size(free, digits=3)} free of {format_size(total, digits=3)}"
 
 
 def _slices(machine: Machine, slices: tuple[DeviceSlice, ...]) -> Table:

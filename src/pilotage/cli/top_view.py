@@ -74,12 +74,13 @@ def draw(
         keys: Whether keys are listened to, which is then said.
     """
     wide = width >= _WIDE
-    head = Text.assemble(("pilotage top ", "bold"), printable(url), overflow="ellipsis")
+    head = Text.assemble(
+        ("pilotage top ", "bold"), printable(url), overflow="ellipsis", no_wrap=True
+    )
     if figures is not None and figures.version:
         head.append(f"  {printable(figures.version)}", style="dim")
     if keys and wide:
         head.append("  q quits", style="dim")
-    head.no_wrap = True
     parts: list[RenderableType] = [head]
     if trouble is not None:
         parts.append(Text(f"● {printable(trouble)}", style="bold red"))
