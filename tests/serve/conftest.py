@@ -73,7 +73,7 @@ class StandInWorker:
     def __init__(self, path: Path, info: EngineInfo, index: int = 0) -> None:
         self.path, self.info, self.index = path, info, index
         self.submitted: list[EngineRequest] = []  # over all its lives
-        self.given: list[tuple[int, int]] = []  # the same: engine and request
+        self.given: list[tuple[int, int]] = []  # in this life: engine and request
         self.held: list[int] = []  # as the engine would
         self.cancels: list[int] = []
         self.engines: dict[int, str] = {0: "model"}
@@ -92,6 +92,7 @@ class StandInWorker:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self.held.clear()
+        self.given.clear()
         decoder: FrameDecoder[ToWorker] = FrameDecoder(ToWorker)  # type: ignore[arg-type]
         opened = [OpenedEngine(number, model, self.info) for number, model in self.engines.items()]
         writer.write(encode(Hello(self.index, opened)))

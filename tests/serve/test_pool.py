@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pilotage.engines.engine import EngineOutput
+from pilotage.engines.engine import EngineOutput, Tensor
 from pilotage.serve import worker_link
 from pilotage.serve.generation import Generation, GenerationFailed, Overloaded, Unavailable
 from pilotage.serve.pool import MAX_ATTEMPTS
@@ -180,6 +180,40 @@ def test_without_a_worker_the_answer_says_when_to_come_back(play: Any, tools: An
         assert 3.0 < refusal.value.retry_after_s <= 4.0  # what loading took the last time
 
     play(scenario, ttft_target_s=2.0, queue_timeout_s=2.0)
+
+
+def test_newcomers_wait_for_a_worker_that_is_back_soon(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        worker = bench.workers[0]
+        worker.die()
+        await tools.until(lambda: not bench.pool.state().workers[0].up)
+        (generation,) = bench.submit(1)  # a load takes 4 s, the target is 10 s
+        assert bench.pool.state().queued_requests == 1
+        with pytest.raises(Overloaded):  # within what can still be done in time
+            bench.submit(*[900] * 9)
+        await worker.start()
+        await tools.until(lambda: worker.held)
+        worker.finish(worker.held[0], 1)
+        assert (await tools.read(generation))[-1].finish_reason == "stop"
+        worker.die()
+        await tools.until(lambda: not bench.pool.state().workers[0].up)
+        bench.pool.state().workers[0].down_since -= 60
+        with pytest.raises(Unavailable) as refusal:  # it is long overdue
+            bench.submit(1)
+        assert refusal.value.code == "no_worker"
+
+    play(scenario, ttft_target_s=10.0, queue_timeout_s=10.0)
+
+
+def test_newcomers_do_not_wait_for_a_worker_for_ever(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        bench.workers[0].die()
+        await tools.until(lambda: not bench.pool.state().workers[0].up)
+        (generation,) = bench.submit(1)
+        with pytest.raises(Overloaded, match="without a free slot"):
+            await tools.read(generation)
+
+    play(scenario, ttft_target_s=0.2, queue_timeout_s=0.2, info=tools.engine_info(load_s=0.1))
 
 
 def test_a_draining_pool_finishes_what_it_has_and_takes_no_more(play: Any, tools: Any) -> None:
@@ -405,6 +439,87 @@ def test_a_quiet_worker_is_the_last_resort(play: Any, tools: Any) -> None:
         assert (len(quiet.held), len(lively.held)) == (1, 2)
 
     play(scenario, workers=2)
+
+
+def test_a_request_may_name_its_worker(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        first, second = bench.workers
+        bench.submit(1, 1, 1, worker=1)
+        await tools.until(lambda: len(second.held) == 2)
+        assert bench.pool.state().queued_requests == 1
+        bench.submit(2, 2)  # passes those that wait for the other worker
+        await tools.until(lambda: len(first.held) == 2)
+        bench.submit(3)
+        second.finish(second.held[0], 1)
+        await tools.until(lambda: len(second.submitted) == 3)
+        assert len(second.submitted[2].prompt_ids) == 1  # the first that waited for it
+        assert bench.pool.state().queued_requests == 1
+
+    play(scenario, workers=2)
+
+
+def test_a_worker_that_has_not_got_the_model_is_refused(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        with pytest.raises(GenerationFailed, match="those that do: 0, 1") as refusal:
+            bench.submit(1, worker=2)
+        assert (refusal.value.status, refusal.value.code) == (404, "worker_not_found")
+        bench.workers[1].die()
+        await tools.until(lambda: not bench.pool.state().workers[1].up)
+        with pytest.raises(Unavailable) as refusal:
+            bench.submit(1, worker=1)
+        assert refusal.value.code == "no_worker"
+        bench.submit(1)
+
+    play(scenario, workers=2, ttft_target_s=2.0, queue_timeout_s=2.0)
+
+
+def test_a_prompt_goes_where_its_beginning_was(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        first, second = bench.workers
+        chat, other = [1] * 200, [2] * 200
+        bench.submit(chat)
+        await tools.until(lambda: first.held)
+        bench.submit(other)
+        await tools.until(lambda: second.held)
+        for worker in (first, second):
+            worker.finish(worker.held[0], 1)
+        await tools.until(lambda: not bench.pool.state().running)
+        bench.submit([*other, 5], [*chat, 6, 7])
+        await tools.until(lambda: first.held and second.held)
+        assert second.submitted[1].prompt_ids[-1] == 5
+        assert first.submitted[1].prompt_ids[-1] == 7
+        # A replica that is clearly busier than the other one is not waited for.
+        for _ in range(4):
+            bench.submit([*chat, 8])
+        await tools.until(lambda: len(first.held) + len(second.held) == 6)
+        assert len(first.held) == 4
+        assert len(second.held) == 2
+
+    play(scenario, workers=2, info=tools.engine_info(max_num_seqs=8))
+
+
+def test_a_big_batch_for_an_encoder_runs_whole(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        generations = bench.submit(*[20] * 2048, max_tokens=1)
+        worker = bench.workers[0]
+        with pytest.raises(Overloaded):  # a second one would wait too long
+            bench.submit(*[20] * 2048, max_tokens=1)
+        assert bench.pool.state().queued_requests == 2048 - 32
+        async with asyncio.timeout(60):
+            while bench.pool.state().running:
+                held = list(worker.held)
+                vectors = [
+                    EngineOutput(n, [], None, "stop", None, Tensor((1,), b"\0\0\0?")) for n in held
+                ]
+                worker.send(*vectors, duration_s=0.01)
+                await tools.until(lambda held=held: worker.held != held or not worker.held)
+                await asyncio.sleep(0.12 if len(worker.submitted) < 100 else 0)  # past the queue's
+        for generation in generations:
+            (chunk,) = await tools.read(generation)
+            assert (chunk.finish_reason, chunk.tensor.shape) == ("stop", (1,))
+
+    encoder = tools.engine_info(max_num_seqs=32, kv_cache_tokens=0, task="embed")
+    play(scenario, info=encoder, ttft_target_s=0.1, queue_timeout_s=0.1)
 
 
 def test_health_follows_the_workers_signs_of_life(play: Any, tools: Any) -> None:

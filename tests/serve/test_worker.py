@@ -16,18 +16,25 @@ from pathlib import Path
 
 import pytest
 
+from pilotage.engines.config import EngineConfig
 from pilotage.engines.engine import EngineOutput, EngineRequest, SamplingParams
 from pilotage.errors import ModelError, PilotageError
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT
 from pilotage.serve.link import (
+    Alive,
     Cancel,
     FrameDecoder,
     Hello,
+    Load,
+    Loaded,
+    LoadFailed,
     Step,
     Submit,
     ToGateway,
     ToWorker,
+    Unload,
+    Unloaded,
     encode,
 )
 
@@ -304,6 +311,142 @@ def test_a_step_that_fails_is_blamed_on_schemas_that_have_not_proven_themselves(
     assert "JSON schema" in str(blamed[0].error)
     assert worker.process.wait(10) != 0  # its engine is lost; the supervisor starts another
     assert "the engine broke" in worker.log.read_text()
+
+
+# Several engines ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], RunningWorker]]:
+    """Starts a worker with these models."""
+    running: list[RunningWorker] = []
+
+    def begin(models: str) -> RunningWorker:
+        running.append(RunningWorker(tmp_path, models))
+        return running[-1]
+
+    yield begin
+    for one in running:
+        one.close()
+
+
+def config(model: str) -> EngineConfig:
+    return EngineConfig(model=model, engine="openvino", path="", cache="")
+
+
+def test_busy_engines_take_turns_and_number_their_requests_themselves(
+    start: Callable[[str], RunningWorker],
+) -> None:
+    worker = start("one,two")
+    peer = worker.connect()
+    hello = peer.receive()
+    assert isinstance(hello, Hello)
+    assert [(e.engine, e.model) for e in hello.engines] == [(0, "one"), (1, "two")]
+    peer.send(submit(1, 10, 11, 12), submit(1, 20, 21, 22, engine=1), submit(1, 5, engine=9))
+    steps = [peer.step() for _ in range(6)]
+    assert [step.engine for step in steps] in ([0, 1] * 3, [1, 0] * 3)
+    for engine, first in ((0, 10), (1, 20)):
+        brought = [o.token_ids for step in steps if step.engine == engine for o in step.outputs]
+        assert brought == [[first], [first + 1], [first + 2]]
+    worker.until(lambda: worker.board.running == 0)
+    idle = [peer.receive() for _ in range(2)]
+    assert sorted(sign.engine for sign in idle if isinstance(sign, Step)) == [0, 1]
+
+
+def test_an_engine_is_opened_while_another_one_goes_on(
+    start: Callable[[str], RunningWorker],
+) -> None:
+    worker = start("one")
+    peer = worker.connect().greeted()
+    peer.send(submit(1, *range(90)), Load(4, config("slow")))
+    for _ in range(20):
+        assert peer.step().engine == 0
+    again = worker.connect()  # a gateway that comes meanwhile hears of it
+    hello = again.receive()
+    assert isinstance(hello, Hello)
+    assert [(e.engine, e.model, e.info is None) for e in hello.engines] == [
+        (0, "one", False),
+        (4, "slow", True),
+    ]
+    (worker.folder / "go").touch()
+    while not isinstance(message := again.receive(), Loaded):
+        assert isinstance(message, Step)
+    assert (message.engine, message.model, message.info.engine) == (4, "slow", "scripted")
+    again.send(submit(1, 7, engine=4))
+    step = again.step()
+    assert (step.engine, step.outputs[0].token_ids) == (4, [7])
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "why"),
+    [
+        ("damaged", "ModelError", "the file is damaged"),
+        ("odd", "ModelError", "the engine could not open it: of a library"),
+    ],
+)
+def test_an_engine_that_cannot_be_opened_harms_nobody(
+    start: Callable[[str], RunningWorker], model: str, kind: str, why: str
+) -> None:
+    worker = start("")
+    peer = worker.connect()
+    assert peer.receive() == Hello(3, [])
+    peer.send(Load(0, config(model)), Load(1, config("good")))
+    messages = [peer.receive() for _ in range(4)]
+    (failed,) = [message for message in messages if isinstance(message, LoadFailed)]
+    assert (failed.engine, failed.model) == (0, model)
+    assert (failed.error["type"], failed.error["message"]) == (kind, why)
+    assert any(isinstance(message, Loaded) and message.engine == 1 for message in messages)
+
+
+def test_an_engine_is_closed_once_it_has_let_go(start: Callable[[str], RunningWorker]) -> None:
+    worker = start("one,two")
+    peer = worker.connect().greeted()
+    peer.send(submit(1, SLOW_TO_CANCEL, engine=1), submit(1, 5, 6), Unload(1), Unload(8))
+    seen: list[ToGateway] = []
+    while sum(isinstance(message, Unloaded) for message in seen) < 2:
+        seen.append(peer.receive())
+    assert Unloaded(8) in seen  # that there is none is no reason to wait for ever
+    before = seen[: seen.index(Unloaded(1))]
+    ended = [o for m in before if isinstance(m, Step) and m.engine == 1 for o in m.outputs]
+    assert [o.finish_reason for o in ended] == ["cancelled"]
+    peer.send(submit(2, 9))
+    assert peer.outputs_until_end(2)[-1].finish_reason == "length"
+    hello = worker.connect().receive()
+    assert isinstance(hello, Hello)
+    assert [e.engine for e in hello.engines] == [0]
+
+
+def test_an_engine_that_is_not_wanted_any_more_is_closed_when_it_is_there(
+    start: Callable[[str], RunningWorker],
+) -> None:
+    worker = start("")
+    peer = worker.connect().greeted()
+    peer.send(Load(0, config("slow")), Unload(0))
+    assert [peer.receive() for _ in range(2)] == [Alive(), Alive()]  # it has read that
+    hello = worker.connect().receive()
+    assert hello == Hello(3, [])
+    again = worker.connect().greeted()
+    (worker.folder / "go").touch()
+    while not isinstance(message := again.receive(), Unloaded):
+        assert isinstance(message, Alive)
+    assert message.engine == 0
+
+
+def test_an_idle_worker_notices_sigterm_at_once(start: Callable[[str], RunningWorker]) -> None:
+    worker = start("one")
+    peer = worker.connect().greeted()
+    waited = []
+    for _ in range(2):
+        peer.receive()
+    began = time.monotonic()
+    worker.process.send_signal(signal.SIGTERM)
+    with pytest.raises(EOFError):
+        while True:
+            waited.append(peer.receive())
+    assert worker.process.wait(10) == 0
+    # The round that was waiting came to its end by the signal and not by its second.
+    assert time.monotonic() - began < 5
+    assert len(waited) <= 1
 
 
 def test_it_ends_when_the_supervisor_does(worker: RunningWorker) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, Strict, field_validator
 
 from pilotage.spec.engine_options import EngineOptions
 from pilotage.spec.fields import Duration, LocalPath, Size
@@ -55,7 +55,7 @@ class ServingSpec(EngineOptions):
         strict=False,
         description="The workers one by one, instead of equal shares of the machine.",
     )
-    aliases: dict[str, tuple[AliasSpec, ...]] = Field(
+    aliases: dict[str, Annotated[tuple[AliasSpec, ...], Strict(False)]] = Field(
         default={},
         description="Static names in front of models; several targets share the requests by "
         "weight. They can be moved while the server runs.",
