@@ -153,3 +153,16 @@ def test_images_that_do_not_go_with_the_prompt_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         engine.submit(EngineRequest(1, prompt, greedy(), images))
+
+
+def test_text_streams_on_while_images_are_read(engine: Any) -> None:
+    engine.submit(EngineRequest(0, [5, 6], greedy(40)))
+    engine.step()
+    image = picture(28, 28, 1)  # 4 tiles of 4 patches, with 3 tokens: a step's 16 tokens
+    for number in range(1, 5):
+        engine.submit(EngineRequest(number, [1, IMAGE_TOKEN, 5], greedy(2), (image,)))
+    steps = [{output.id for output in engine.step()} for _ in range(4)]
+    assert all(0 in step for step in steps)
+    firsts = [max(step) for step in steps]
+    assert firsts == [1, 2, 3, 4], "one image a step"
+    run(engine, [])

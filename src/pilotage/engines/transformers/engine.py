@@ -1,9 +1,8 @@
 """Dynamic batching over a transformers model, behind the engine interface.
 
 A step is one token of every sequence that has its prompt behind it, and as much of the next
-prompts as ``max_num_batched_tokens`` leaves room for, or one prompt's images. One prompt is
-prefilled at a time, in chunks, in the order of arrival; a newcomer waits for no one's end, only
-for a free row.
+prompts and their images as ``max_num_batched_tokens`` leaves room for. One prompt is prefilled at
+a time, in chunks, in the order of arrival; a newcomer waits for no one's end, only for a free row.
 
 Rows of the cache: those of decoding sequences come first, then the one that is being prefilled.
 """
@@ -143,8 +142,7 @@ class TransformersEngine:
     def _prefill(self, room: int, outputs: list[EngineOutput]) -> int:
         """Run the next chunk of the prompt whose turn it is; returns the room that it took.
 
-        A chunk with images takes all of a step's room, since the vision encoder costs more than
-        many tokens of text.
+        Images take room as well: a patch of the vision encoder counts as a token.
         """
         sequence = self._prefilling
         assert sequence is not None
@@ -152,7 +150,7 @@ class TransformersEngine:
         begin, whole = sequence.cached, len(sequence.prompt.ids)
         end = whole if sequence.prompt.whole else min(whole, begin + room)
         row = len(self._decoding)
-        has_images = begin == 0 and bool(sequence.prompt.inputs)
+        patches = sequence.prompt.patches if begin == 0 else 0
         logits = self._runner.prefill(row, sequence.prompt, begin, end)
         sequence.cached = end
         if end == whole:
@@ -160,7 +158,7 @@ class TransformersEngine:
             self._prefilling = None
             self._decoding.append(sequence)
             outputs += self._advance([sequence], logits[None])
-        return room if has_images else end - begin
+        return end - begin + patches
 
     def _advance(self, sequences: list[Sequence], logits: torch.Tensor) -> list[EngineOutput]:
         """Choose every sequence's next token, and let those leave that are done."""

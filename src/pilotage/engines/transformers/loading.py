@@ -161,10 +161,9 @@ def _asked_dtype(config: EngineConfig, device: DeviceSlice) -> str:
             where="model.dtype",
             hint="On a CPU use a GGUF file with engine: openvino or llamacpp",
         )
-    if device.kind == "cuda" and dtype in ("auto", "int8", "int4", "bf16"):
-        old = torch.cuda.get_device_capability(0) < _NATIVE_BF16
-        if dtype == "auto":
-            return "fp16" if old else "bf16"
+    if dtype == "auto" and device.kind == "cuda":
+        native = torch.cuda.get_device_capability(0) >= _NATIVE_BF16
+        return "bf16" if native else "fp16"
     return dtype
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from pilotage.engines.engine import EngineRequest
 from pilotage.engines.transformers.sampling import Sampler
+
+_PATCH: Final = 14
+"""Side of a patch in most vision encoders."""
 
 
 @dataclass(slots=True)
@@ -27,6 +30,12 @@ class Prompt:
     inputs: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
     tiles: torch.Tensor | None = None
+
+    @property
+    def patches(self) -> int:
+        """What its images cost, in patches of `_PATCH` pixels a side, blank tiles included."""
+        pixels = self.inputs.get("pixel_values")
+        return 0 if pixels is None else pixels.numel() // (3 * _PATCH**2)
 
 
 @dataclass(slots=True)
