@@ -18,6 +18,7 @@ from typing import Any, Final
 import uvicorn
 
 from pilotage.errors import PilotageError
+from pilotage.images import ImageLimits
 from pilotage.serve.api import create_app
 from pilotage.serve.api.context import (
     GatewayContext,
@@ -32,6 +33,7 @@ from pilotage.serve.external.backend import ExternalBackend
 from pilotage.serve.external.engine_metrics import merged_exposition
 from pilotage.serve.external.external_model import ExternalServedModel, external_model
 from pilotage.serve.external.planning import endpoint_file
+from pilotage.serve.images import ImageLoader
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.models.fleet import Fleet
 from pilotage.serve.models.manager import ManagedModel, ModelManager
@@ -146,6 +148,15 @@ class Gateway:
                         request_timeout_s=serving.request_timeout,
                     ),
                     tracer=self._tracer,
+                    images=ImageLoader(
+                        ImageLimits(
+                            max_bytes=serving.images.max_bytes,
+                            max_pixels=serving.images.max_pixels,
+                            max_count=serving.images.max_count,
+                        ),
+                        url_hosts=serving.images.url_hosts,
+                        url_timeout_s=serving.images.url_timeout,
+                    ),
                 )
             )
         )
@@ -230,7 +241,7 @@ class Gateway:
             state = "draining"
         elif not self._was_ready:
             state = "loading"
-        elif (self._fleet.links and not self._fleet.alive(self._stalled_after_s)) or (not self._fleet.links and not any(model.backend.up for model in self._external)):
+        elif not self._alive():
             state = "stalled"
         pools = [pool.state() for pool in self._pools.values()]
         details = {
@@ -246,6 +257,12 @@ class Gateway:
             ],
         }
         return Health(state, _REASONS[state], details)
+
+    def _alive(self) -> bool:
+        """Whether anything answers: a worker, or without workers a server of its own."""
+        if self._fleet.links:
+            return self._fleet.alive(self._stalled_after_s)
+        return any(model.backend.up for model in self._external)
 
     def _snapshot(self) -> Snapshot:
         pools = [pool.state() for pool in self._pools.values()]

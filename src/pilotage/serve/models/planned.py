@@ -225,6 +225,13 @@ def plan_models(
         else 0
         for (spec, files), where in zip(models, placed, strict=True)
     ]
+    if len(models) > 1 and sum(fixed) > free_bytes:
+        raise ResourceError(
+            f"the models that are loaded at the start need {format_size(sum(fixed), digits=3)} "
+            f"for weights and runtime, and {format_size(free_bytes, digits=3)} may be taken",
+            where="serving.models",
+            hint="Load some lazily, on fewer workers (serving.worker_map), or free memory",
+        )
     planned = []
     for index, ((spec, files), where) in enumerate(zip(models, placed, strict=True)):
         shape, memory = files.shape, None
