@@ -86,5 +86,13 @@ def test_folders_say_what_they_lack(tmp_path: Path) -> None:
 
 
 def test_engines_of_later_versions_are_refused_by_name(embedded_model: Path) -> None:
-    with pytest.raises(UsageError, match=r"vllm.*GPUs"):
-        inspect_model(embedded_model, "vllm")
+    with pytest.raises(UsageError, match=r"neuron.*Inferentia"):
+        inspect_model(embedded_model, "neuron")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "llamacpp"])
+def test_engines_with_a_server_of_their_own_take_the_embedded_model(
+    embedded_model: Path, engine: str
+) -> None:
+    files = inspect_model(embedded_model, engine)
+    assert (files.engine, files.task, files.shape.layers) == (engine, "generate", 30)
