@@ -31,6 +31,7 @@ _MARK: Final = b'"data:'
 _LONG: Final = 1 << 15
 _HEAD: Final = re.compile(rb"data:[^,\"\\]{0,200};base64,")
 _HEAD_BYTES: Final = 256
+_PIECE: Final = 1 << 17  # decoded in a third of a millisecond
 _BACKSLASH: Final = ord("\\")
 _MOST_LOOKED_AT: Final = 1000  # strings; a body of nothing else would cost too much time
 
@@ -48,9 +49,12 @@ async def chat_body(context: GatewayContext, request: Request) -> AsyncIterator[
     check_json_headers(request)
     lift = ImageLift(context.images, context.limits.max_body_bytes)
     try:
-        async for piece in body_pieces(request, context.limits.request_timeout_s):
-            lift.feed(piece)
-            await lift.settle()
+        async for piece in body_pieces(
+            request, context.limits.request_timeout_s, context.images.turns
+        ):
+            for start in range(0, len(piece), _PIECE):
+                lift.feed(piece[start : start + _PIECE])
+                await lift.settle()
         body = decode_object(lift.finish())
         choose_model(Exchange.of(request.scope), body)
         request.scope[_SCOPE_KEY] = lift.images
@@ -103,13 +107,13 @@ class ImageLift:
         self._secret = secrets.token_hex(16)
         self._looked_at = 0
 
-    def feed(self, piece: bytes | memoryview) -> None:
+    def feed(self, piece: bytes) -> None:
         """Take the next bytes.
 
         Raises:
             ApiError: Too many bytes, too many images, or one that is not base64.
         """
-        data = self._carry + bytes(piece)
+        data = self._carry + piece
         self._carry = b""
         place = 0
         while place < len(data):

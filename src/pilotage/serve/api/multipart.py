@@ -66,7 +66,7 @@ async def read_form(request: Request, rules: FormRules, images: ImageLoader) -> 
     """
     reader = _FormReader(_boundary(request), rules, images)
     try:
-        async for piece in body_pieces(request, rules.longest_s):
+        async for piece in body_pieces(request, rules.longest_s, images.turns):
             reader.write(piece)
             for upload in reader.form.images[-1:]:
                 await upload.settle()
@@ -135,11 +135,11 @@ class _FormReader:
             },
         )
 
-    def write(self, piece: memoryview) -> None:
+    def write(self, piece: bytes) -> None:
         if self._ended:
             return  # what follows the last boundary means nothing (RFC 2046, 5.1.1)
         try:
-            self._parser.write(bytes(piece))
+            self._parser.write(piece)
         except FormParserError as error:
             raise _broken(f"it is malformed: {error}") from None
 

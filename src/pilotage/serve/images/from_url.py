@@ -96,7 +96,7 @@ class UrlImages:
             buffer = memoryview(bytearray(_BLOCK))
             while count := answer.body.readinto(buffer):
                 upload.add(buffer[:count])
-                upload.flush()
+                upload.flush()  # before the buffer is used again
                 if time.monotonic() > until:
                     raise ImageError(f"{url.host} sends it too slowly")
         return None

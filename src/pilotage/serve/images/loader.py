@@ -15,6 +15,7 @@ from pilotage.serve.images.from_url import UrlImages
 from pilotage.serve.images.upload import Upload
 
 _FETCHES: Final = 8
+_READ_AT_ONCE: Final = 2
 
 
 class ImageLoader:
@@ -25,6 +26,10 @@ class ImageLoader:
         url_hosts: Hosts from which images are fetched.
         url_timeout_s: Longest time for fetching one, seconds.
         decoders: Who decodes; by default processes, as many as suit the machine.
+
+    Attributes:
+        limits: See above.
+        turns: Admits the bodies that may go on reading in one iteration of the event loop.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class ImageLoader:
         decoders: Decoders | None = None,
     ) -> None:
         self.limits = limits or ImageLimits()
+        self.turns = asyncio.Semaphore(_READ_AT_ONCE)
         self._url_hosts = url_hosts
         self._url_timeout_s = url_timeout_s
         self._decoders = decoders or Decoders()

@@ -24,17 +24,18 @@ class Upload:
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
-        self._memory = bytearray()
+        self._memory: list[bytes | memoryview] = []
+        self._waiting = 0
         self._file: IO[bytes] | None = None
         self._size = 0
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, data: bytes | memoryview) -> None:
-        """Take some bytes into memory; `settle` must follow before many more.
+        """Take some bytes, which must not change; `settle` must follow before many more.
 
         Raises:
             ImageError: They are too many now.
@@ -42,22 +43,26 @@ class Upload:
         self._size += len(data)
         if self._size > self._limits.max_bytes:
             raise self._limits.too_long()
-        self._memory += data
+        self._memory.append(data)
+        self._waiting += len(data)
 
     async def settle(self) -> None:
         """Let go of the memory, if it has become much."""
-        if len(self._memory) >= _IN_MEMORY:
+        if self._waiting >= _IN_MEMORY:
             await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
         """Write what is in memory to the file. Blocks."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
-        waiting = memoryview(self._memory)
-        while waiting:
-            waiting = waiting[self._file.write(waiting) :]
-        waiting.release()
-        self._memory = bytearray()
+        with self._lock:
+            if self._closed:
+                return
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see `close`
+            for data in self._memory:
+                left = memoryview(data)
+                while left:
+                    left = left[self._file.write(left) :]
+            self._forget()
 
     def source(self) -> bytes | int:
         """All of it: its bytes if they are few, else a file descriptor for the caller to close.
@@ -71,7 +76,7 @@ class Upload:
             if self._closed:
                 raise ImageError("the request was given up")
             if self._file is None:
-                return bytes(self._memory)
+                return b"".join(self._memory)
             if self._memory:
                 self.flush()
             return os.dup(self._file.fileno())
@@ -80,6 +85,10 @@ class Upload:
         """Forget it."""
         with self._lock:
             self._closed = True
-            self._memory = bytearray()
+            self._forget()
             if self._file is not None:
                 self._file.close()
+
+    def _forget(self) -> None:
+        self._memory = []
+        self._waiting = 0
