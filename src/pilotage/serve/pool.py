@@ -67,8 +67,8 @@ class WorkerPool:
         stalled_after_s: Without a sign of life for so long, a worker counts as not there.
         placed: Numbers of the workers that have the model, or can get it.
         on_step: Told of every step (worker index, seconds, running, new tokens), for metrics.
-        on_wanted: Called when a request comes for a model that is not loaded. It sets
-            `loading_until`, or raises `GenerationFailed`.
+        on_wanted: Called when a request comes for a model that is not loaded (on the worker that
+            it names). Says when loading is given up, or raises `GenerationFailed`.
 
     Attributes:
         draining: Whether the server stops, and nothing new is taken.
@@ -86,7 +86,7 @@ class WorkerPool:
         stalled_after_s: float,
         placed: Collection[int] = (0,),
         on_step: Callable[[int, float, int, int], None] | None = None,
-        on_wanted: Callable[[], None] | None = None,
+        on_wanted: Callable[[], float] | None = None,
     ) -> None:
         self._replicas: tuple[Replica, ...] = ()
         self._ttft_target_s = ttft_target_s
@@ -203,11 +203,14 @@ class WorkerPool:
         last = max((replica.cutoff or 0 for replica in replicas if replica.up), default=0)
         return all(generation.id > last for generation in self._queue)
 
-    def fail_waiting(self, failure: GenerationFailed) -> None:
-        """The model cannot be loaded: end what waits for it."""
+    def fail_waiting(self, failure: GenerationFailed, worker: int | None = None) -> None:
+        """The model cannot be loaded (on this worker): end what waits for it."""
         waiting, self._queue = self._queue, deque()
         for generation in waiting:
-            generation.fail(failure)
+            if worker is None or generation.request.worker == worker:
+                generation.fail(failure)
+            else:
+                self._queue.append(generation)
 
     async def run(self) -> None:
         """Keep the queue moving, for as long as the gateway lives."""
@@ -456,16 +459,18 @@ class WorkerPool:
             Unavailable: There will be none soon enough.
             Overloaded: Too much waits already.
         """
-        if self.unloaded and self._on_wanted is not None:
-            self._on_wanted()
-        if self.loading_until is not None:
+        since = self._gone_since(worker)
+        until = self.loading_until
+        absent = worker is not None and since is None and self._was_ready
+        if self._on_wanted is not None and (self.unloaded or absent):
+            until = self._on_wanted()
+        if until is not None:
             if len(self._queue) + len(requests) > _MOST_WAITING:
                 raise Overloaded(
                     "too many requests wait for the model to be loaded",
                     retry_after_s=_DEFAULT_LOAD_S,
                 )
-            return self.loading_until
-        since = self._gone_since(worker)
+            return until
         info = self._last_info
         if since is None or info is None:
             raise Unavailable(
@@ -498,7 +503,7 @@ class WorkerPool:
             for replica in self._replicas
             if replica.down_since is not None and worker in (None, replica.worker)
         ]
-        return min(lost, default=self._down_since)
+        return min(lost, default=self._down_since if worker is None else None)
 
     def _state(self) -> PoolHealth:
         if self.draining:

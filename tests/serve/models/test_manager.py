@@ -244,6 +244,21 @@ def test_a_load_that_takes_too_long_is_given_up(play: Any) -> None:
     play(scenario, sizes={"a": 10, "b": 10}, lazy="b", load_timeout_s=0.2)
 
 
+def test_a_worker_that_cannot_open_it_fails_those_who_named_it(play: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.answer("b")
+        bench.workers[0].die()
+        bench.workers[0].engines = {0: "a"}
+        bench.broken["b"] = ModelError("the disk of worker 0 is gone")
+        await bench.workers[0].start()
+        await bench.tools.until(lambda: bench.status("b").error)
+        with pytest.raises(GenerationFailed, match="disk of worker 0"):
+            await bench.tools.read(bench.submit("b", worker=0))
+        await bench.answer("b")  # the other worker has it
+
+    play(scenario, sizes={"a": 1, "b": 1}, lazy="b", workers=2)
+
+
 # Room -----------------------------------------------------------------------------------------
 
 
@@ -416,6 +431,18 @@ def test_a_request_for_one_worker_goes_there_and_loads_the_model(play: Any) -> N
         assert not bench.workers[0].held
         bench.finish_all()
         await bench.tools.read(waiting)
+        # One that it has left there comes back for it.
+        worker = bench.workers[0]
+        worker.die()
+        worker.engines = {0: "a"}
+        bench.obedient = False
+        await worker.start()
+        await bench.tools.until(lambda: worker.loads)
+        waiting = bench.submit("b", worker=0)
+        bench.obedient = True
+        await bench.tools.until(lambda: worker.held)
+        bench.finish_all()
+        assert (await bench.tools.read(waiting))[-1].finish_reason == "stop"
         with pytest.raises(GenerationFailed) as refusal:
             bench.submit("b", worker=7)
         assert (refusal.value.status, refusal.value.code) == (404, "worker_not_found")

@@ -216,8 +216,11 @@ class ModelManager:
             if model.config.load == "preload" and self._is_wanted(model)
         )
 
-    def wanted_by_request(self, name: str) -> None:
+    def wanted_by_request(self, name: str) -> float:
         """A request came for a model that is not loaded: begin to load it.
+
+        Returns:
+            When that is given up, on the event loop's clock.
 
         Raises:
             GenerationFailed: It could not be loaded a moment ago.
@@ -226,6 +229,7 @@ class ModelManager:
         if model.failure is not None and _now() < model.failed_until:
             raise _failed(model.failure)
         self._begin_loading(model)
+        return _now() + self._load_timeout_s
 
     async def run(self) -> None:
         """Unload what nobody uses, for as long as the gateway lives."""
@@ -272,6 +276,7 @@ class ModelManager:
             if isinstance(outcome, PilotageError):
                 errors.append(outcome)
                 self._wanted.discard((model.name, placed.worker))
+                model.pool.fail_waiting(_failed(outcome), placed.worker)
             elif isinstance(outcome, BaseException):
                 raise outcome
         model.failure = errors[0] if errors else None
