@@ -58,6 +58,9 @@ _REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "add_generation_prompt": (_is_one_of(True), "The answer is a message of its own"),
 }
 
+_TAKEN_BY_ENCODERS = frozenset({"truncate_prompt_tokens"})
+"""Refused where text is generated, a field like others where it is read."""
+
 
 def without_neutral(body: dict[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """The body without fields that ask for nothing.
@@ -72,7 +75,7 @@ def without_neutral(body: dict[str, Any], known: Iterable[str]) -> dict[str, Any
     known = frozenset(known)
     kept: dict[str, Any] = {}
     for name, value in body.items():
-        refusal = None if name in known else _REFUSED.get(name)
+        refusal = None if name in known & _TAKEN_BY_ENCODERS else _REFUSED.get(name)
         if refusal is not None and value is not None and not refusal[0](value):
             raise unsupported(name, f"The parameter '{name}' is not supported. {refusal[1]}.")
         if name in known:
