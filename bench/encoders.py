@@ -47,6 +47,7 @@ model:
 slo: {{ttft_p99: 600s}}
 serving:
   port: {port}
+  hang_timeout: 120s    # a worker that a busy machine starves is not one that hangs
   worker_map: [{workers}]
 """
 

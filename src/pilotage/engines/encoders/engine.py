@@ -22,6 +22,10 @@ DEFAULT_SEQS: Final = 256
 
 _WARM_UP_TOKENS: Final = (16, 256)
 
+_STEP_S: Final = 0.5
+"""How long a batch of the default size may take: on a slow or busy machine it is smaller, so that
+steps stay short for those who wait and for the watchdog."""
+
 
 class EncoderEngine:
     """An encoder on a device slice. See `pilotage.engines.engine.Engine`.
@@ -33,7 +37,7 @@ class EncoderEngine:
         runner: Runs batches.
         files: The model.
         max_model_len: Longest sequence; what the model is meant for by default.
-        max_num_batched_tokens: Tokens of a batch.
+        max_num_batched_tokens: Tokens of a batch; chosen by the measured rate if not given.
         max_num_seqs: Requests held at once.
         began: When opening began, on `time.monotonic`'s clock.
 
@@ -65,6 +69,8 @@ class EncoderEngine:
         self._waiting: dict[int, EngineRequest] = {}
         self._cancelled: list[int] = []
         rate = self._warm_up(longest, files.vocab_size)
+        if max_num_batched_tokens is None:
+            self._batched_tokens = max(longest, min(self._batched_tokens, int(rate * _STEP_S)))
         self.info = EngineInfo(
             engine=runner.name,
             max_model_len=longest,
