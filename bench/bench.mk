@@ -36,3 +36,6 @@ bench-lock: dev  ## Re-lock the bench's environments
 	@touch $@
 
 include bench/loadgen.mk
+include bench/image.mk
+include bench/encoders.mk
+include bench/vllm.mk
