@@ -90,7 +90,6 @@ class Handler(BaseHTTPRequestHandler):
         words = [*text.split(), *["more"] * 10_000][: body.get("max_tokens", 16)]
         with LOCK:
             COUNTS["processing"] += 1
-            COUNTS["prompt"] += len(text.split())
         try:
             self._generate(body, text, words)
         except (BrokenPipeError, ConnectionResetError):
@@ -119,8 +118,9 @@ class Handler(BaseHTTPRequestHandler):
                 os.kill(os.getpid(), signal.SIGKILL)
             if slow:
                 time.sleep(int(slow[1]) / 1000)
-            with LOCK:
+            with LOCK:  # as engines do: a prompt counts with its first token
                 COUNTS["predicted"] += 1
+                COUNTS["prompt"] += 0 if number else len(text.split())
             if stream:
                 choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
                 self._event({"choices": [choice]})

@@ -22,6 +22,7 @@ from pilotage.serve.api.encoding import (
 )
 from pilotage.serve.api.errors import invalid
 from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.forwarding import forward, forwarded_model
 from pilotage.serve.api.submission import find_model
 from pilotage.serve.api.tasks import check_task
 from pilotage.serve.api.validation import parse
@@ -37,6 +38,8 @@ async def answer_embeddings(
     Raises:
         ApiError: It does not fit, or cannot be answered now.
     """
+    if (external := forwarded_model(context, body)) is not None:
+        return forward(context, request, external, "/v1/embeddings", body)
     exchange = Exchange.of(request.scope)
     exchange.operation = "embeddings"
     wanted = parse(EmbeddingRequest, body)

@@ -122,7 +122,6 @@ class ForwardedResponse(Response):
                 try:
                     await self._attempt(ticket, send)
                 except EngineLost:
-                    self._backend.broke_off()
                     if self._started:
                         raise _died() from None
                     if attempt == _ATTEMPTS or not await self._backend.back_again():
@@ -161,7 +160,7 @@ class ForwardedResponse(Response):
 
     async def _send_whole(self, answer: httpx.Response, ticket: Ticket, send: Send) -> None:
         body = await _whole(answer)
-        self._backend.began(ticket)
+        self._backend.began(ticket, whole=True)
         # The engine writes the usage behind the text; what the text says is escaped.
         self._tail = body[-_TAIL:]
         self._exchange.last_token_at = time.monotonic()

@@ -23,6 +23,7 @@ from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.forwarded_response import ForwardedResponse
 from pilotage.serve.api.lifted_body import lifted_images
 from pilotage.serve.api.submission import charge_prompt, check_count
+from pilotage.serve.api.tasks import check_task
 from pilotage.serve.images import Upload
 from pilotage.serve.telemetry.request_record import Operation
 
@@ -49,6 +50,7 @@ _LENGTHS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
 _OPERATIONS: Final[dict[str, Operation]] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "text_completion",
+    "/v1/embeddings": "embeddings",
 }
 _MAX_PARTS: Final = 65_536
 
@@ -96,7 +98,8 @@ def forward(
     assert backend is not None
     exchange = Exchange.of(request.scope)
     exchange.model = model.name
-    exchange.operation = _OPERATIONS.get(path)
+    exchange.operation = operation = _OPERATIONS[path]
+    check_task(model, "embed" if operation == "embeddings" else "generate")
     for name in _REACHING_INSIDE.intersection(body):
         if body[name] is not None:
             raise unsupported(name, f"'{name}' is not passed on to the engine.")
@@ -116,16 +119,15 @@ def forward(
     _put_images_back(request, body)
     tokens = backend.estimate(size.bytes, size.ids)
     stream = body.get("stream") is True
-    if exchange.operation is not None:
-        exchange.span = context.tracer.start(
-            exchange.operation,
-            model.name,
-            headers=request.headers,
-            params=_params(body),
-            request_id=exchange.request_id,
-            choices=choices,
-            stream=stream,
-        )
+    exchange.span = context.tracer.start(
+        operation,
+        model.name,
+        headers=request.headers,
+        params=_params(body),
+        request_id=exchange.request_id,
+        choices=choices,
+        stream=stream,
+    )
     charge_prompt(context, exchange, round(tokens))
     exchange.prompt_tokens = round(tokens)
     return ForwardedResponse(

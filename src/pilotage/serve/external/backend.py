@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -48,14 +48,16 @@ class Ticket:
         tokens: Its prompt tokens, as far as that can be told before the engine has counted them.
         sequences: Sequences it asks for.
         admitted_at: When, on the event loop's clock.
-        first_byte_at: When its answer began.
+        started_at: When the engine began to work on it: its first byte, or, where the answer
+            comes as a whole, about when nothing waited in the engine any more.
     """
 
     tokens: float
     sequences: int
     admitted_at: float
-    first_byte_at: float | None = None
-    in_backlog: bool = field(default=True)
+    started_at: float | None = None
+    in_backlog: bool = True
+    answered: bool = False
 
 
 class ExternalBackend:
@@ -87,7 +89,7 @@ class ExternalBackend:
         self._bytes_per_token = Mean(_FIRST_BYTES_PER_TOKEN)
         self.counts: EngineCounts | None = None
         self.metrics_text = ""
-        self.lost = 0
+        self._asked_at = 0.0
 
     # How it is --------------------------------------------------------------------------------
 
@@ -95,11 +97,6 @@ class ExternalBackend:
     def up(self) -> bool:
         """Whether it answers now."""
         return self._endpoint is not None
-
-    @property
-    def was_up(self) -> bool:
-        """Whether it ever did."""
-        return self._last_info is not None
 
     @property
     def state(self) -> ModelState:
@@ -157,14 +154,16 @@ class ExternalBackend:
             yield ticket
         finally:
             self._tickets.discard(ticket)
-            if ticket.first_byte_at is not None:
-                self._request_s.add(self._now() - ticket.first_byte_at)
+            if ticket.answered:
+                began = ticket.admitted_at if ticket.started_at is None else ticket.started_at
+                self._request_s.add(self._now() - began)
 
-    def began(self, ticket: Ticket) -> None:
-        """A request's answer has begun: its prompt is through."""
-        if ticket.first_byte_at is None:
-            ticket.first_byte_at = self._now()
-            ticket.in_backlog = False
+    def began(self, ticket: Ticket, *, whole: bool = False) -> None:
+        """A request's answer has begun, or is there as a whole: its prompt is through."""
+        ticket.in_backlog = False
+        ticket.answered = True
+        if ticket.started_at is None and not whole:
+            ticket.started_at = self._now()
 
     def _load(self) -> BackendLoad:
         info = self._last_info
@@ -244,10 +243,6 @@ class ExternalBackend:
                 await asyncio.wait_for(self._changed.wait(), left)
         return self.up
 
-    def broke_off(self) -> None:
-        """A stream ended before its time."""
-        self.lost += 1
-
     def _lose(self, endpoint: Endpoint) -> None:
         """The connection failed: believe so until the keeper says otherwise."""
         if self._endpoint is endpoint and look_up(self._path) != endpoint:
@@ -303,6 +298,7 @@ class ExternalBackend:
             return
         self.metrics_text = answer.text
         self.counts = counts = counts_of(answer.text)
+        before, self._asked_at = self._asked_at, asked_at
         if counts is None:
             return
         self._meter.saw(self._now(), counts.prompt_tokens, counts.waiting)
@@ -312,6 +308,8 @@ class ExternalBackend:
             for ticket in self._tickets:
                 if ticket.admitted_at < asked_at:
                     ticket.in_backlog = False
+                    if ticket.started_at is None:
+                        ticket.started_at = max(ticket.admitted_at, before)
 
     def labels(self) -> Mapping[str, str]:
         """What its metrics are labelled with."""

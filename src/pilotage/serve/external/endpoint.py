@@ -20,16 +20,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A running server of an engine.
 
     Attributes:
-        life: A number that no other start of it has.
         socket: Path of its Unix socket, or
         port: its port on 127.0.0.1.
-        api_key: What it wants to be shown.
+        api_key: What it wants to be shown; no other start of it has the same.
         model: The name it serves the model under.
         names: All names it answers to: the model's, then its LoRA adapters'.
         info: What it can hold, as measured at its start.
     """
 
-    life: str
     socket: str | None = None
     port: int | None = None
     api_key: str

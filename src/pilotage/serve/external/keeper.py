@@ -139,7 +139,6 @@ class Keeper:
         publish(
             Path(self._config.endpoint),
             Endpoint(
-                life=secrets.token_hex(8),
                 socket=self._address.socket,
                 port=self._address.port,
                 api_key=self._api_key,
