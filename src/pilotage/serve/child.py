@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -61,7 +60,7 @@ class Child:
         board: Its counters.
         errors: File in which it leaves an error that no restart can mend.
         pass_fds: File descriptors it inherits.
-        environment: Variables it gets beside the inherited ones.
+        environment: Its whole environment; this process's own if not given.
         failures: Times in a row that it died before it had proven stable.
         restarts: Times it was replaced altogether.
     """
@@ -72,7 +71,7 @@ class Child:
     board: Board
     errors: Path
     pass_fds: tuple[int, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
     failures: int = 0
     restarts: int = 0
     process: subprocess.Popen[bytes] | None = None
@@ -99,7 +98,7 @@ class Child:
             stdout=_STDERR,  # standard output belongs to the verb, which may print JSON there
             stderr=subprocess.PIPE,
             pass_fds=self.pass_fds,
-            env={**os.environ, **self.environment},
+            env=self.environment,
             process_group=0,
         )
         self.started_at = time.monotonic()

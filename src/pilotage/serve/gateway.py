@@ -29,6 +29,7 @@ from pilotage.serve.api.context import (
 )
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, GatewayConfig, ModelConfig, read_config
+from pilotage.serve.control import ModelStatus
 from pilotage.serve.external.backend import ExternalBackend
 from pilotage.serve.external.engine_metrics import merged_exposition
 from pilotage.serve.external.external_model import ExternalServedModel, external_model
@@ -43,7 +44,7 @@ from pilotage.serve.pool import WorkerPool
 from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry import logs
 from pilotage.serve.telemetry.metrics import Metrics
-from pilotage.serve.telemetry.snapshot import Snapshot, WorkerSnapshot
+from pilotage.serve.telemetry.snapshot import ReplicaSnapshot, Snapshot, WorkerSnapshot
 from pilotage.serve.telemetry.tracing import open_tracer
 from pilotage.serve.worker_link import WorkerLink
 from pilotage.spec import Deployment
@@ -132,6 +133,16 @@ class Gateway:
             idle_unload_s=serving.idle_unload,
         )
         self._tracer = open_tracer(serving.otlp_endpoint, f"pilotage {deployment.name}")
+        images = serving.images
+        self._images = ImageLoader(
+            ImageLimits(
+                max_bytes=images.max_bytes,
+                max_pixels=images.max_pixels,
+                max_count=images.max_count,
+            ),
+            url_hosts=images.url_hosts,
+            url_timeout_s=images.url_timeout,
+        )
         self._app = InFlight(
             create_app(
                 GatewayContext(
@@ -148,15 +159,7 @@ class Gateway:
                         request_timeout_s=serving.request_timeout,
                     ),
                     tracer=self._tracer,
-                    images=ImageLoader(
-                        ImageLimits(
-                            max_bytes=serving.images.max_bytes,
-                            max_pixels=serving.images.max_pixels,
-                            max_count=serving.images.max_count,
-                        ),
-                        url_hosts=serving.images.url_hosts,
-                        url_timeout_s=serving.images.url_timeout,
-                    ),
+                    images=self._images,
                 )
             )
         )
@@ -193,6 +196,8 @@ class Gateway:
             asyncio.create_task(orphaned.wait()),
         ]
         stopping = asyncio.create_task(stop.wait())
+        if any(model.vision for model in self._manager.all()):
+            await self._images.start()  # so that the first image does not wait for it
         gc.collect()
         gc.freeze()  # what start-up made lives on: the collector need not look at it again
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -206,6 +211,7 @@ class Gateway:
         await asyncio.wait([tasks[0]], timeout=1.0)
         self._board.state = State.STOPPED
         self._tracer.shutdown()
+        self._images.close()
         return code
 
     async def _drain(self) -> int:
@@ -266,12 +272,17 @@ class Gateway:
 
     def _snapshot(self) -> Snapshot:
         pools = [pool.state() for pool in self._pools.values()]
+        statuses = self._manager.models()
         boards = list(zip(self._fleet.links, self._worker_boards, strict=True))
         return Snapshot(
             queue_requests=sum(pool.queued_requests for pool in pools),
             queue_tokens=sum(pool.queued_tokens for pool in pools),
             retries=sum(pool.retries for pool in pools),
-            workers=tuple(_worker_snapshot(link, board) for link, board in boards),
+            queue_by_model={status.name: status.queued for status in statuses},
+            workers=tuple(
+                _worker_snapshot(link, board, worker.device.name, statuses)
+                for (link, board), worker in zip(boards, self._config.workers, strict=True)
+            ),
             cpu_s={
                 "gateway": time.process_time(),
                 **{f"worker-{link.index}": board.cpu_s for link, board in boards},
@@ -329,7 +340,9 @@ class Gateway:
         return ManagedModel(model, served, pool)
 
 
-def _worker_snapshot(link: WorkerLink, board: Board) -> WorkerSnapshot:
+def _worker_snapshot(
+    link: WorkerLink, board: Board, device: str, statuses: Sequence[ModelStatus]
+) -> WorkerSnapshot:
     up = [replica for replica in link.replicas.values() if replica.info is not None]
     tokens = sum(replica.info.kv_cache_tokens for replica in up if replica.info)
     used = sum(
@@ -343,6 +356,18 @@ def _worker_snapshot(link: WorkerLink, board: Board) -> WorkerSnapshot:
         kv_cache_usage_ratio=used / tokens if tokens else 0.0,
         kv_cache_tokens=tokens,
         prefill_tokens_per_s=max((r.prefill_tokens_per_s for r in up), default=0.0),
+        device=device,
+        models=tuple(
+            ReplicaSnapshot(
+                model=status.name,
+                memory_bytes=replica.memory_bytes,
+                running_requests=replica.running,
+            )
+            for status in statuses
+            for replica in status.replicas
+            # An engine that is a server of its own has a worker number, but no worker.
+            if replica.worker == link.index and replica.device == device
+        ),
     )
 
 

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
-from pilotage.devices import DeviceSlice
+from pilotage.devices import DeviceSlice, process_environment
 from pilotage.engines.memory import free_memory
 from pilotage.errors import ResourceError, StoreError, UsageError
 from pilotage.serve.board import Board
@@ -113,6 +112,7 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
         place(serving, models, len(slices)),
         free_bytes=min(free_bytes, sum(budgets)) if budgets else free_bytes,
         budgets=budgets,
+        kind=slices[0].kind if slices else "cpu",
     )
     check_external(deployment, planned)
     return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys)
@@ -221,7 +221,7 @@ def _supervisor(
             "pilotage.serve.worker",
             config,
             folder,
-            environment=config.device.environment,
+            environment=process_environment(config.device, os.environ),
         )
         for config in workers
     ]
@@ -310,7 +310,7 @@ def _child(
     folder: Path,
     *,
     pass_fds: tuple[int, ...] = (),
-    environment: Mapping[str, str] = MappingProxyType({}),
+    environment: Mapping[str, str] | None = None,
 ) -> Child:
     path = folder / f"{name.replace(' ', '-')}.json"
     write_config(path, config)

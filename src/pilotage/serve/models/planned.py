@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -11,6 +11,7 @@ from pilotage.devices import DeviceKind, DeviceSlice, discover, plan_slices
 from pilotage.engines.config import EngineConfig, EngineName
 from pilotage.engines.memory import RUNTIME_BYTES, MemoryPlan, plan_memory
 from pilotage.engines.registry import ModelFiles, inspect_model
+from pilotage.engines.transformers_memory import plan_transformers
 from pilotage.errors import ResourceError, UsageError
 from pilotage.serve.control import AliasTarget
 from pilotage.serve.models.aliases import AliasTable
@@ -42,6 +43,7 @@ class PlannedModel:
         memory: The memory plan of one copy, for engines that have one.
         memory_bytes: What a copy takes.
         max_model_len: Longest prompt plus completion, tokens.
+        max_num_seqs: Sequences at once; chosen by the engine if not given.
     """
 
     spec: ModelSpec
@@ -52,6 +54,7 @@ class PlannedModel:
     memory: MemoryPlan | None
     memory_bytes: int
     max_model_len: int
+    max_num_seqs: int | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +78,7 @@ class PlannedModel:
             dtype=self.spec.dtype,
             quantization=self.spec.quantization,
             max_model_len=self.max_model_len,
-            max_num_seqs=serving.max_num_seqs,
+            max_num_seqs=self.max_num_seqs or serving.max_num_seqs,
             max_num_batched_tokens=serving.max_num_batched_tokens,
             prefix_caching=serving.prefix_caching,
             cache=str(cache),
@@ -206,6 +209,7 @@ def plan_models(
     *,
     free_bytes: int,
     budgets: Sequence[int],
+    kind: DeviceKind = "cpu",
 ) -> tuple[PlannedModel, ...]:
     """Memory for every model.
 
@@ -250,9 +254,43 @@ def plan_models(
                 typical_tokens=_typical_tokens(deployment),
             )
             taken, length = taken + memory.kv_bytes, memory.max_model_len
-        planned.append(PlannedModel(spec, files, _load(spec), where, copies, memory, taken, length))
+        one = PlannedModel(spec, files, _load(spec), where, copies, memory, taken, length)
+        if files.engine == "transformers":
+            beside = sum(
+                fixed[other] // max(1, len(placed[other]))
+                for other in range(len(models))
+                if other != index and set(placed[other]) & set(where)
+            )
+            one = _with_batch(one, serving, kind, min(budgets[worker] for worker in where), beside)
+        planned.append(one)
     _check_budgets(planned, budgets)
     return tuple(planned)
+
+
+def _with_batch(
+    model: PlannedModel, serving: ServingSpec, kind: DeviceKind, budget: int, beside: int
+) -> PlannedModel:
+    """A model of the transformers engine, with the batch that its worker's memory allows.
+
+    On a CPU the operating system and the clients' pictures live in the same memory, so that only
+    `memory_fraction` of it is planned with.
+    """
+    room = budget * serving.memory_fraction if kind == "cpu" else budget
+    plan = plan_transformers(
+        model.files.path,
+        kind=kind,
+        available=(round(room) - (beside if model.load == "preload" else 0)) // model.copies,
+        dtype=model.spec.dtype,
+        max_model_len=model.spec.max_model_len,
+        max_num_seqs=serving.max_num_seqs,
+        max_num_batched_tokens=serving.max_num_batched_tokens,
+    )
+    return replace(
+        model,
+        memory_bytes=plan.total,
+        max_model_len=plan.max_model_len,
+        max_num_seqs=plan.max_num_seqs,
+    )
 
 
 def _check_budgets(models: Sequence[PlannedModel], budgets: Sequence[int]) -> None:
