@@ -308,7 +308,7 @@ def _explained(error: RuntimeError, path: Path) -> ModelError | ResourceError:
         return UnsupportedModelError(
             f"the openvino engine cannot read this file ({reason})",
             where=str(path),
-            hint="The engine llamacpp could (in a later version)",
+            hint="The engine llamacpp could",
         )
     return ModelError(
         f"the openvino engine could not load it ({reason})",
