@@ -107,7 +107,7 @@ class ParetoPoint:
     """One judged option in the plane of cost and latency.
 
     Attributes:
-        label: What it is: "3 × g6e.xlarge, fp8".
+        label: What it is: such as "g6e.xlarge, fp8".
         strategy: How it is run.
         usd_per_month: Dollars of 730 hours.
         e2e_p99_s: Its end-to-end latency at p99, seconds.
