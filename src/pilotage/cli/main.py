@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pilotage import __version__
 from pilotage.cli import cache, chat, devices, fetch, keys, models, prove, serve, spec, top, tracker
+from pilotage.cli.compile import compile_model
 from pilotage.errors import PilotageError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("fetch")(fetch.fetch)
+app.command("compile")(compile_model)
 app.command("serve")(serve.serve)
 app.command("prove")(prove.prove)
 app.command("tracker")(tracker.tracker)

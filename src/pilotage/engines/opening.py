@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pilotage.devices import DeviceSlice
+from pilotage.engines.compiled.manifest import is_artifact
 from pilotage.engines.config import EngineConfig
 from pilotage.engines.engine import Engine
 from pilotage.engines.transformers_files import require_transformers
@@ -19,6 +20,8 @@ def open_engine(config: EngineConfig, device: DeviceSlice) -> Engine:
         ResourceError: It does not fit on the device.
         UsageError: The engine cannot do what is asked, or an extra is not installed.
     """
+    if is_artifact(Path(config.path)):
+        return _compiled(config, device)
     if config.task != "generate" and config.engine in ("openvino", "onnxruntime"):
         return _encoder(config, device)
     if config.engine == "openvino":
@@ -28,6 +31,12 @@ def open_engine(config: EngineConfig, device: DeviceSlice) -> Engine:
     raise UsageError(
         f"the engine {config.engine} does not run inside a worker", where="model.engine"
     )
+
+
+def _compiled(config: EngineConfig, device: DeviceSlice) -> Engine:
+    from pilotage.engines.compiled.opening import open_artifact  # noqa: PLC0415  heavy
+
+    return open_artifact(config, device)
 
 
 def _encoder(config: EngineConfig, device: DeviceSlice) -> Engine:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Literal
 
 from pilotage.catalog import ModelShape, read_header
+from pilotage.engines.compiled.manifest import is_artifact
+from pilotage.engines.compiled.opening import inspect_artifact
 from pilotage.engines.encoders.files import EncoderFiles, is_encoder
 from pilotage.engines.engine import Task
 from pilotage.engines.external.files import inspect_external
@@ -30,12 +30,6 @@ OPENVINO_GGUF_TYPES: Final = frozenset(
     {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"}
 )
 """Tensor types that its GGUF reader knows; any other ends in `gguf_tensor_to_f16 failed`."""
-
-_LATER: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "neuron": "models compiled for Inferentia and Trainium",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +70,15 @@ def inspect_model(
         ModelError: The files are damaged or incomplete.
         UnsupportedModelError: No engine here reads them; the hint names those that could.
     """
+    if is_artifact(path):
+        return _compiled(path, engine, task)
+    if engine == "neuron":
+        raise UsageError(
+            "the engine neuron serves what was compiled for Inferentia or Trainium",
+            where="model.engine",
+            hint="Run `pilotage compile --target neuron` on this source first, and serve the "
+            "folder that it makes",
+        )
     if engine in ("auto", "openvino", "onnxruntime") and path.is_dir() and is_encoder(path, task):
         return _encoder(path, engine, task)
     if engine == "onnxruntime":
@@ -93,7 +96,7 @@ def inspect_model(
         return ModelFiles(path, "transformers", shape, vision=vision)
     if engine not in ("auto", "openvino"):
         raise UsageError(
-            f'the engine "{engine}" ({_LATER.get(engine, "unknown")}) is not in this version',
+            f'there is no engine "{engine}"',
             where="model.engine",
             hint="Use openvino, which reads GGUF files and OpenVINO folders, or transformers, "
             "which reads safetensors folders",
@@ -101,6 +104,18 @@ def inspect_model(
     if path.is_dir():
         return ModelFiles(path, "openvino", _openvino_folder(path))
     return ModelFiles(path, "openvino", _gguf(path))
+
+
+def _compiled(path: Path, engine: str, task: Task | Literal["auto"]) -> ModelFiles:
+    manifest, files = inspect_artifact(path, engine, task)
+    return ModelFiles(
+        path,
+        manifest.engine,
+        files.shape,
+        manifest.task,
+        labels=files.traits.labels,
+        memory_bytes=manifest.memory_bytes,
+    )
 
 
 def _encoder(path: Path, engine: str, task: Task | Literal["auto"]) -> ModelFiles:

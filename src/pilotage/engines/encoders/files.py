@@ -19,7 +19,7 @@ from pilotage.engines.encoders.pooling import Pooling
 from pilotage.engines.engine import EncoderTraits, Task
 from pilotage.errors import ModelError
 
-Kind = Literal["safetensors", "openvino", "onnx"]
+Kind = Literal["safetensors", "openvino", "onnx", "compiled"]
 
 DEFAULT_BATCHED_TOKENS: Final = 1024
 """Tokens of a batch: a third of a second on two cores, beyond which a batch is no faster."""
@@ -66,8 +66,18 @@ class EncoderFiles:
     traits: EncoderTraits
 
     @staticmethod
-    def of_folder(folder: Path, task: Task | Literal["auto"] = "auto") -> EncoderFiles:
+    def of_folder(
+        folder: Path,
+        task: Task | Literal["auto"] = "auto",
+        *,
+        weights: tuple[Kind, tuple[Path, ...]] | None = None,
+    ) -> EncoderFiles:
         """Read the folder's config and see which weights it has.
+
+        Args:
+            folder: The model's folder.
+            task: The spec's ``model.task``.
+            weights: What the weights are, where that is known: those of a compiled artifact.
 
         Raises:
             ModelError: A file is missing or damaged.
@@ -76,7 +86,7 @@ class EncoderFiles:
         """
         config = read_config(folder)
         where = str(folder / "config.json")
-        kind, weights = _weights(folder, config)
+        kind, weights = weights or _weights(folder, config)
         known = EncoderArchitecture.from_config(
             config if kind == "safetensors" else _as_known(config), task, where=where
         )

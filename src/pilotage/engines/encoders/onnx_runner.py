@@ -19,6 +19,9 @@ class OnnxRunner:
         files: The model.
         threads: CPU threads.
 
+    Attributes:
+        inputs: Names of the graph's inputs.
+
     Raises:
         ModelError: ONNX Runtime cannot open the file, or it wants inputs that nobody here has.
         UsageError: ONNX Runtime is not installed.
@@ -46,8 +49,8 @@ class OnnxRunner:
             raise ModelError(
                 f"ONNX Runtime cannot open it: {str(error)[:200]}", where=str(path)
             ) from error
-        self._inputs = [given.name for given in self._session.get_inputs()]
-        strange = sorted(set(self._inputs) - _KNOWN)
+        self.inputs = [given.name for given in self._session.get_inputs()]
+        strange = sorted(set(self.inputs) - _KNOWN)
         if strange:
             raise ModelError(f"the graph wants {', '.join(strange)[:200]}", where=str(path))
         outputs = [output.name for output in self._session.get_outputs()]
@@ -63,5 +66,5 @@ class OnnxRunner:
     def run(self, sequences: Sequence[Sequence[int]], segments: Sequence[bytes]) -> Floats:
         """Run a batch; see `runner.Runner.run`."""
         batch = padded(sequences, segments, pad_id=self._pad_id)
-        answers = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        answers = self._session.run(self._outputs, {name: batch[name] for name in self.inputs})
         return joined(answers)

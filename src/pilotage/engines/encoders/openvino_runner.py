@@ -33,15 +33,8 @@ class OpenVinoRunner:
     """
 
     def __init__(self, model: Any, files: EncoderFiles, *, threads: int, precision: str) -> None:
-        properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": precision,
-            "ENABLE_CPU_PINNING": False,  # the worker's process is pinned already
-        }
         try:
-            compiled = ov.Core().compile_model(model, "CPU", properties)
+            compiled = ov.Core().compile_model(model, "CPU", cpu_properties(threads, precision))
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO cannot compile it: {str(error).splitlines()[-1][:200]}",
@@ -77,7 +70,7 @@ class OpenVinoRunner:
                 hint=f"Use {', '.join(_PRECISIONS)}",
             )
         try:
-            model = _graph(files)
+            model = read_graph(files)
             return OpenVinoRunner(model, files, threads=threads, precision=_PRECISIONS[dtype])
         except MemoryError as error:
             raise ResourceError(
@@ -95,7 +88,19 @@ class OpenVinoRunner:
         return joined([answers[port] for port in self._outputs])
 
 
-def _graph(files: EncoderFiles) -> Any:
+def cpu_properties(threads: int, precision: str) -> dict[str, Any]:
+    """How encoders are compiled for CPU cores: one stream on all of them."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # the worker's process is pinned already
+    }
+
+
+def read_graph(files: EncoderFiles) -> Any:
+    """The model's graph with free shapes: built from safetensors, or as somebody exported it."""
     if files.kind == "safetensors":
         return build_encoder(files.folder, files.task).model
     return _read(files.weights[0])
