@@ -6,6 +6,7 @@ Only whoever compiles or runs for Neuron imports this: it needs torch and transf
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -83,9 +84,12 @@ def load_model(files: EncoderFiles, inputs: Sequence[str]) -> TracedEncoder:
 
 
 def example_for(inputs: Sequence[str], length: int, batch: int) -> tuple[torch.Tensor, ...]:
-    """Inputs of a shape to trace with."""
+    """Inputs of a shape to trace with; one token is padding, as a mask of ones may be left out."""
     ones = torch.ones((batch, length), dtype=torch.int64)
-    return tuple(ones if name != "token_type_ids" else ones * 0 for name in inputs)
+    mask = ones.clone()
+    mask[:, 1:][:, -1:] = 0
+    values = {"input_ids": ones, "attention_mask": mask, "token_type_ids": ones * 0}
+    return tuple(values[name] for name in inputs)
 
 
 class TorchNetwork:
@@ -153,7 +157,8 @@ def operators_left(
 
     A compiled part is one ``neuron::forward`` there; any ``aten::`` beside it runs on the CPU.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is fixed by tracing is meant to be
         before = torch.jit.trace(model, example, check_trace=False)
     kinds = Counter(_kinds(before.inlined_graph.nodes()))
     left = Counter(_kinds(module.inlined_graph.nodes()))
