@@ -7,6 +7,7 @@ shared/facts/planning.md, which collects them, and the data sheets it names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -159,6 +160,112 @@ _TABLE: Final = (
         link="nvlink",
         link_bandwidth=900 * _GB,
     ),
+    # Not in AWS's instances; taken from NVIDIA's and AMD's data sheets (dense, fp32 accumulation),
+    # memory as CUDA reports it, 2026-11-22.
+    Accelerator(
+        name="a10",
+        title="NVIDIA A10",
+        memory_bytes=round(22.06 * _GIB),
+        bandwidth=600 * _GB,
+        fp16=_tera(125),
+        int8=_tera(250),
+        link="pcie",
+        link_bandwidth=_PCIE4,
+    ),
+    Accelerator(
+        name="v100-16gb",
+        title="NVIDIA V100 SXM2 16 GB",
+        memory_bytes=round(15.77 * _GIB),
+        bandwidth=900 * _GB,
+        fp16=_tera(125),
+        bf16=False,
+        link="nvlink",
+        link_bandwidth=150 * _GB,
+    ),
+    Accelerator(
+        name="v100-32gb",
+        title="NVIDIA V100 SXM2 32 GB",
+        memory_bytes=round(31.74 * _GIB),
+        bandwidth=900 * _GB,
+        fp16=_tera(125),
+        bf16=False,
+        link="nvlink",
+        link_bandwidth=150 * _GB,
+    ),
+    Accelerator(
+        name="rtx-3090",
+        title="NVIDIA GeForce RTX 3090",
+        memory_bytes=round(23.69 * _GIB),
+        bandwidth=936 * _GB,
+        fp16=_tera(71),
+        int8=_tera(284),
+        link="pcie",
+        link_bandwidth=_PCIE4,
+    ),
+    Accelerator(
+        name="rtx-4090",
+        title="NVIDIA GeForce RTX 4090",
+        memory_bytes=round(23.64 * _GIB),
+        bandwidth=1008 * _GB,
+        fp16=_tera(165),
+        int8=_tera(660),
+        fp8=_tera(330),
+        link="pcie",
+        link_bandwidth=_PCIE4,
+    ),
+    Accelerator(
+        name="rtx-a6000",
+        title="NVIDIA RTX A6000",
+        memory_bytes=round(47.54 * _GIB),
+        bandwidth=768 * _GB,
+        fp16=_tera(155),
+        int8=_tera(310),
+        link="pcie",
+        link_bandwidth=_PCIE4,
+    ),
+    Accelerator(
+        name="a100-pcie-80gb",
+        title="NVIDIA A100 PCIe 80 GB",
+        memory_bytes=round(79.25 * _GIB),
+        bandwidth=1935 * _GB,
+        fp16=_tera(312),
+        int8=_tera(624),
+        link="pcie",
+        link_bandwidth=_PCIE4,
+    ),
+    Accelerator(
+        name="h100-pcie",
+        title="NVIDIA H100 PCIe",
+        memory_bytes=round(79.18 * _GIB),
+        bandwidth=2000 * _GB,
+        fp16=_tera(756),
+        int8=_tera(1513),
+        fp8=_tera(1513),
+        link="pcie",
+        link_bandwidth=_PCIE5,
+    ),
+    Accelerator(
+        name="gh200",
+        title="NVIDIA GH200 96 GB",
+        memory_bytes=96 * 10**9,
+        bandwidth=4000 * _GB,
+        fp16=_tera(989),
+        int8=_tera(1978),
+        fp8=_tera(1978),
+        link="nvlink",
+        link_bandwidth=450 * _GB,
+    ),
+    Accelerator(
+        name="mi300x",
+        title="AMD Instinct MI300X",
+        memory_bytes=192 * _GIB,
+        bandwidth=5300 * _GB,
+        fp16=_tera(1307),
+        int8=_tera(2614),
+        fp8=_tera(2614),
+        link="pcie",  # Infinity Fabric: 64 GB/s to each of seven neighbours
+        link_bandwidth=64 * _GB,
+    ),
     Accelerator(
         name="inferentia2",
         title="AWS Inferentia2",
@@ -193,13 +300,24 @@ _OTHER_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "a100-sxm-80gb": "a100-80gb",
         "a100-sxm-40gb": "a100-40gb",
         "a100": "a100-40gb",
-        "h100-sxm-80gb": "h100",
-        "h100-sxm": "h100",
+        "h100-pcie-80gb": "h100-pcie",
+        "v100": "v100-16gb",
+        "v100-sxm2": "v100-16gb",
+        "v100-sxm2-16gb": "v100-16gb",
+        "v100-sxm2-32gb": "v100-32gb",
+        "rtx3090": "rtx-3090",
+        "3090": "rtx-3090",
+        "rtx4090": "rtx-4090",
+        "4090": "rtx-4090",
+        "a6000": "rtx-a6000",
         "inf2": "inferentia2",
         "trn1": "trainium",
         "trainium1": "trainium",
     }
 )
+
+
+_PACKAGE: Final = re.compile(r"(-sxm\d?|-hgx|-\d+gb)+$")
 
 
 def find_accelerator(name: str, memory_bytes: int | None = None) -> Accelerator | None:
@@ -212,4 +330,9 @@ def find_accelerator(name: str, memory_bytes: int | None = None) -> Accelerator 
     wanted = name.lower().removeprefix("nvidia").strip(" -_").replace(" ", "-").replace("_", "-")
     if wanted == "a100" and memory_bytes is not None:
         return ACCELERATORS["a100-80gb" if memory_bytes > 60 * _GIB else "a100-40gb"]
-    return ACCELERATORS.get(_OTHER_NAMES.get(wanted, wanted))
+    wanted = wanted.removeprefix("geforce-").removeprefix("amd-").removeprefix("instinct-")
+    for candidate in (wanted, _PACKAGE.sub("", wanted)):  # "h200-sxm-141gb" is the "h200"
+        found = ACCELERATORS.get(_OTHER_NAMES.get(candidate, candidate))
+        if found is not None:
+            return found
+    return None

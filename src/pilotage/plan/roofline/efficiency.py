@@ -14,6 +14,10 @@ class Efficiency:
         compute: Share of the peak rate that matrix products reach.
         experts: Further share that the products of routed experts reach, tokens being sorted and
             experts unevenly full; 1 where there is no mixture.
+        activations: Share of the bytes between kernels that passes through the memory; the rest
+            stays in the device's caches or is fused away.
+        repeats: Share of the cache that every further query head of a group reads again (0 when
+            the attention kernel shares it, as current ones do).
         link: Share of the link's bandwidth that an all-reduce reaches.
         step_s: Seconds a step takes besides: scheduling, sampling, the launch of it all.
         layer_s: Seconds a layer adds to every step: kernel launches, norms, waits.
@@ -25,6 +29,8 @@ class Efficiency:
     bandwidth: float
     compute: float
     experts: float = 0.6
+    activations: float = 0.5
+    repeats: float = 0.0
     link: float = 0.6
     step_s: float = 0.0
     layer_s: float = 0.0
@@ -37,6 +43,7 @@ PERFECT = Efficiency(
     bandwidth=1.0,
     compute=1.0,
     experts=1.0,
+    activations=0.0,
     link=1.0,
     allreduce_s=0.0,
     source="the hardware's own limits",

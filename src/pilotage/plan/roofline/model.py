@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from typing import Final
 
 from pilotage.catalog.accelerators import Accelerator
 from pilotage.catalog.anatomy import Anatomy
 from pilotage.errors import UsageError
 from pilotage.plan.precision import Precision, compute_unit, peak_flops
 from pilotage.plan.roofline.efficiency import PERFECT, Efficiency
+from pilotage.plan.roofline.parts import Parts
 from pilotage.plan.roofline.work import Workload
 from pilotage.plan.step_model import Batch
 from pilotage.plan.terms import Sum, Term
 
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """Seconds of the parts of a step."""
-
-    weights: float
-    cache: float
-    activations: float
-    matrices: float
-    attention: float
-    vision: float
-    links: float
-    overhead: float
-
-    @property
-    def total(self) -> float:
-        return (
-            self.weights
-            + self.cache
-            + self.activations
-            + self.matrices
-            + self.attention
-            + self.vision
-            + self.links
-            + self.overhead
-        )
+_SLOWEST_LINK: Final = 12e9
+"""Bytes a second where nothing is known of the link: PCIe 3.0 x16."""
 
 
 class RooflineModel:
@@ -93,9 +71,15 @@ class RooflineModel:
             image_patches=image_patches,
         )
 
+    def with_efficiency(self, efficiency: Efficiency) -> RooflineModel:
+        """The same model under other factors."""
+        other = copy.copy(self)
+        other.efficiency = efficiency
+        return other
+
     def step_s(self, batch: Batch) -> float:
         """Expected seconds of a step."""
-        return self._times(batch, self.efficiency).total
+        return self.parts_of(batch).seconds(self.efficiency)
 
     def floor_s(self, batch: Batch) -> float:
         """Seconds of a step that no software can beat on this hardware."""
@@ -127,66 +111,60 @@ class RooflineModel:
 
     def explain(self, batch: Batch) -> Sum:
         """The expected seconds of a step, term by term."""
-        work, times = self._work.of(batch), self._times(batch, self.efficiency)
-        ranks, shared = self._sharing(batch)
-        eff, device = self.efficiency, self.accelerator
+        parts = self.parts_of(batch)
+        work, (ranks, shared) = self._work.of(batch), self._sharing(batch)
+        eff, device, layers = self.efficiency, self.accelerator, self._work.layers
         rate = f"({eff.bandwidth:.0%} x {device.bandwidth / 1e9:,.0f} GB/s)"
         unit = compute_unit(self.precision, device)
         speed = f"({eff.compute:.0%} x {self.peak / 1e12:,.0f} {unit} TFLOP/s)"
-        matrices = work.matrix_flops + work.expert_flops
+        half = f"({eff.compute:.0%} x {device.fp16 / 1e12:,.0f} fp16 TFLOP/s)"
+        n = self.tensor_parallel
+
+        def read(size: float, split: float) -> str:
+            return f"{size / 1e9:,.2f} GB / {split:g} / {rate}"
+
+        def computed(flops: float, how: str) -> str:
+            return f"{flops / 1e12:,.2f} TFLOP / {shared:g} / {how}"
+
         rows = [
+            ("weights", parts.weights / eff.bandwidth, read(work.weight_bytes, ranks)),
+            ("KV cache", parts.cache / eff.bandwidth, read(work.kv_bytes, shared)),
             (
-                "weights",
-                times.weights,
-                f"{work.weight_bytes / 1e9:,.2f} GB / {ranks} / {rate}",
+                "repeated cache reads",
+                parts.repeats * eff.repeats / eff.bandwidth,
+                f"{eff.repeats:.0%} x {read(work.repeated_bytes, shared)}",
             ),
-            ("KV cache", times.cache, f"{work.kv_bytes / 1e9:,.2f} GB / {shared:g} / {rate}"),
             (
                 "activations",
-                times.activations,
-                f"{work.activation_bytes / 1e9:,.2f} GB / {shared:g} / {rate}",
+                parts.activations * eff.activations / eff.bandwidth,
+                f"{eff.activations:.0%} x {read(work.activation_bytes, shared)}",
             ),
+            ("matrix products", parts.matrices / eff.compute, computed(work.matrix_flops, speed)),
             (
-                "matrix products",
-                times.matrices,
-                f"{matrices / 1e12:,.2f} TFLOP / {shared:g} / {speed}"
-                + (f", experts at {eff.experts:.0%} of it" if work.expert_flops else ""),
+                "experts' products",
+                parts.experts / eff.compute / eff.experts,
+                computed(work.expert_flops, f"{speed} / {eff.experts:.0%}"),
             ),
-            (
-                "attention",
-                times.attention,
-                f"{work.attention_flops / 1e12:,.2f} TFLOP / {shared:g} / ({eff.compute:.0%}"
-                f" x {device.fp16 / 1e12:,.0f} fp16 TFLOP/s)",
-            ),
-            (
-                "images",
-                times.vision,
-                f"{work.vision_flops / 1e12:,.2f} TFLOP / {shared:g} / ({eff.compute:.0%}"
-                f" x {device.fp16 / 1e12:,.0f} fp16 TFLOP/s)",
-            ),
+            ("attention", parts.attention / eff.compute, computed(work.attention_flops, half)),
+            ("images", parts.vision / eff.compute, computed(work.vision_flops, half)),
             (
                 "all-reduce",
-                times.links,
-                f"2 x {self._work.layers} layers x ({eff.allreduce_s * 1e6:.0f} us + 2 x"
-                f" {self.tensor_parallel - 1}/{self.tensor_parallel} x"
+                parts.reductions * eff.allreduce_s + parts.wire / eff.link,
+                f"2 x {layers} layers x ({eff.allreduce_s * 1e6:.0f} us + 2 x {n - 1}/{n} x"
                 f" {work.reduced_bytes / 1e6:,.2f} MB / ({eff.link:.0%} x"
                 f" {device.link_bandwidth / 1e9:,.0f} GB/s))",
             ),
             (
                 "overhead",
-                times.overhead,
-                f"{eff.step_s * 1e3:.2f} ms + {self._work.layers} layers x"
-                f" {eff.layer_s * 1e6:.0f} us + sequences x {eff.sequence_s * 1e6:.0f} us",
+                eff.step_s + parts.layers * eff.layer_s + parts.sequences * eff.sequence_s,
+                f"{eff.step_s * 1e3:.2f} ms + {parts.layers:g} layers x {eff.layer_s * 1e6:.0f} us"
+                f" + {parts.sequences:g} sequences x {eff.sequence_s * 1e6:.0f} us",
             ),
         ]
         source = f"{device.title}'s data sheet; efficiency: {eff.source}"
         return Sum(
             "step",
-            tuple(
-                Term(name, seconds, "s", formula, source)
-                for name, seconds, formula in rows
-                if seconds
-            ),
+            tuple(Term(name, took, "s", how, source) for name, took, how in rows if took),
         )
 
     def _sharing(self, batch: Batch) -> tuple[int, float]:
@@ -202,33 +180,31 @@ class RooflineModel:
         )
         return self.tensor_parallel, float(self.tensor_parallel * parts)
 
-    def _times(self, batch: Batch, eff: Efficiency) -> _Times:
-        work = self._work.of(batch)
-        ranks, shared = self._sharing(batch)
-        rate = self.accelerator.bandwidth * eff.bandwidth
-        speed = self.peak * eff.compute
-        half = self.accelerator.fp16 * eff.compute
-        layers = self._work.layers
-        links = 0.0
+    def parts_of(self, batch: Batch) -> Parts:
+        """The parts of a step, each at the hardware's peak."""
+        work, (ranks, shared) = self._work.of(batch), self._sharing(batch)
+        device, layers = self.accelerator, self._work.layers
+        wire = reductions = 0.0
         if self.tensor_parallel > 1:
-            n = self.tensor_parallel
-            wire = (self.accelerator.link_bandwidth or 1e9) * eff.link
-            parts = shared / ranks
-            links = (
-                2 * layers * (eff.allreduce_s + 2 * (n - 1) / n * work.reduced_bytes / parts / wire)
-            )
-        tokens = batch.prefill_tokens + batch.decode_seqs
-        return _Times(
-            weights=work.weight_bytes / ranks / rate,
-            cache=work.kv_bytes / shared / rate,
-            activations=work.activation_bytes / shared / rate,
-            matrices=(work.matrix_flops + work.expert_flops / eff.experts) / shared / speed,
-            attention=work.attention_flops / shared / half,
-            vision=work.vision_flops / shared / half,
-            links=links,
-            overhead=eff.step_s
-            + (layers * eff.layer_s if tokens else 0.0)
-            + batch.decode_seqs * eff.sequence_s,
+            # A ring passes 2 (n - 1) / n of the bytes over every link: once to add up, once to
+            # hand out; after attention and after the feed-forward block of every layer.
+            crossing = 2 * (ranks - 1) / ranks * work.reduced_bytes * ranks / shared
+            reductions = 2.0 * layers
+            wire = reductions * crossing / (device.link_bandwidth or _SLOWEST_LINK)
+        return Parts(
+            weights=work.weight_bytes / ranks / device.bandwidth,
+            cache=work.kv_bytes / shared / device.bandwidth,
+            repeats=work.repeated_bytes / shared / device.bandwidth,
+            activations=work.activation_bytes / shared / device.bandwidth,
+            matrices=work.matrix_flops / shared / self.peak,
+            experts=work.expert_flops / shared / self.peak,
+            attention=work.attention_flops / shared / device.fp16,
+            vision=work.vision_flops / shared / device.fp16,
+            wire=wire,
+            reductions=reductions,
+            steps=1.0,
+            layers=float(layers) if batch.prefill_tokens or batch.decode_seqs else 0.0,
+            sequences=float(batch.decode_seqs),
         )
 
 

@@ -24,6 +24,7 @@ class Work:
         vision_flops: Encoding of images.
         weight_bytes: Weights that are read, an expert once however many tokens it gets.
         kv_bytes: Cache read by sequences that decode and written by all tokens.
+        repeated_bytes: Cache that would be read besides if every query head read it by itself.
         activation_bytes: What passes between kernels through the memory.
         reduced_bytes: What one all-reduce adds up.
     """
@@ -34,6 +35,7 @@ class Work:
     vision_flops: float
     weight_bytes: float
     kv_bytes: float
+    repeated_bytes: float
     activation_bytes: float
     reduced_bytes: float
 
@@ -104,7 +106,7 @@ class Workload:
         sampled = batch.decode_seqs + (1 if batch.prefill_tokens else 0)
         prefill_mean = batch.prefill_context / batch.prefill_tokens if batch.prefill_tokens else 0.0
         decode_mean = batch.decode_context / batch.decode_seqs if batch.decode_seqs else 0.0
-        attention = kv_bytes = activations = 0.0
+        attention = kv_bytes = repeated = activations = 0.0
         experts_read = 0.0
         for group in self._groups:
             window = group.window
@@ -118,6 +120,7 @@ class Workload:
             kv_bytes += group.count * (
                 group.token_bytes * (seen_decode + tokens) + group.state_bytes * batch.decode_seqs
             )
+            repeated += group.count * group.token_bytes * seen_decode * (group.shared_by - 1)
             activations += group.count * group.activation_bytes * tokens
             if group.experts:
                 share = 1.0 - (1.0 - group.per_token / group.experts) ** tokens
@@ -137,6 +140,7 @@ class Workload:
             + (self.weights.head if sampled and text else 0.0)
             + (self.weights.vision if batch.images else 0.0),
             kv_bytes=kv_bytes,
+            repeated_bytes=repeated,
             activation_bytes=activations,
             reduced_bytes=2.0 * self.anatomy.hidden * tokens,
         )
@@ -158,6 +162,9 @@ class Workload:
             token_flops=token,
             token_bytes=token_bytes(attention, self.precision, self._ranks) * self._ranks,
             state_bytes=2.0 * 2.0 * attention.state_values if attention.kind == "linear" else 0.0,
+            shared_by=attention.heads / max(1, attention.kv_heads)
+            if attention.kind in ("full", "sliding")
+            else 1.0,
             # 16-bit values: about 12 times the width of the stream (norms, projections' inputs and
             # outputs, residual sums) and 6 times that of the block pass through the memory.
             activation_bytes=2.0 * (12 * self.anatomy.hidden + 6 * width),
@@ -195,6 +202,7 @@ class _Group:
     token_flops: float
     token_bytes: float
     state_bytes: float
+    shared_by: float
     activation_bytes: float
     experts: int
     per_token: int
