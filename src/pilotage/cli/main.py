@@ -10,7 +10,20 @@ from rich.console import Console
 from rich.text import Text
 
 from pilotage import __version__
-from pilotage.cli import cache, chat, devices, fetch, keys, models, prove, serve, spec, top, tracker
+from pilotage.cli import (
+    cache,
+    catalog,
+    chat,
+    devices,
+    fetch,
+    keys,
+    models,
+    prove,
+    serve,
+    spec,
+    top,
+    tracker,
+)
 from pilotage.cli.compile import compile_model
 from pilotage.errors import PilotageError
 
@@ -34,6 +47,7 @@ app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)
 app.add_typer(models.app)
+app.add_typer(catalog.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from pilotage.catalog.prices.price import (
     parse_amount,
     unit_of,
 )
+from pilotage.catalog.prices.refresh import fetch_prices
 from pilotage.catalog.prices.stored import (
     StoredBook,
     book_path,
@@ -36,6 +37,7 @@ __all__ = [
     "bedrock_models",
     "book_path",
     "checked_region",
+    "fetch_prices",
     "load_price_book",
     "parse_amount",
     "parse_prices",
