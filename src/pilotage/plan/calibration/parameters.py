@@ -20,6 +20,8 @@ from pilotage.plan.roofline import Efficiency
 
 OLD: Final = "tensorrt-llm-2023"
 _REFERENCE_PEAK: Final = 500e12
+_LOWEST_PEAK: Final = 312e12
+"""The slope is known from the A100 upwards; below it is held flat rather than extrapolated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def efficiency_of(values: Mapping[str, float], setting: Setting, source: str) ->
     def of_engine(name: str) -> float:
         return math.exp(values[name] + values.get(f"{name}:{setting.engine}", 0.0))
 
-    slope = values["peak_slope"] * math.log(setting.peak / _REFERENCE_PEAK)
+    slope = values["peak_slope"] * math.log(max(setting.peak, _LOWEST_PEAK) / _REFERENCE_PEAK)
     return Efficiency(
         bandwidth=_logistic(with_levels("bandwidth")),
         compute=_logistic(with_levels("compute") - slope),

@@ -211,14 +211,21 @@ def _saturated(
 def _sequences(model: RooflineModel, row: Measurement, prompt: int, completion: int) -> int:
     middle = prompt + completion // 2
     memory = model.accelerator.memory_bytes
-    ranks = {
-        "tensor_parallel": model.tensor_parallel,
-        "pipeline_parallel": model.pipeline_parallel,
-    }
     if row.engine.startswith("tensorrt"):
-        held = bytes_of_rank(weights_of(model.anatomy, model.precision), model.anatomy, **ranks)
+        held = bytes_of_rank(
+            weights_of(model.anatomy, model.precision),
+            model.anatomy,
+            tensor_parallel=model.tensor_parallel,
+            pipeline_parallel=model.pipeline_parallel,
+        )
         cache = _TENSORRT_KV_SHARE * (memory - held - _TENSORRT_RUNTIME)
-        each = sequence_bytes(model.anatomy, model.precision, middle, **ranks)
+        each = sequence_bytes(
+            model.anatomy,
+            model.precision,
+            middle,
+            tensor_parallel=model.tensor_parallel,
+            pipeline_parallel=model.pipeline_parallel,
+        )
         n = min(_TENSORRT_SEQS, int(cache / each)) if each else _TENSORRT_SEQS
     else:
         seqs, tokens = vllm_defaults(memory, model.accelerator.name)
@@ -229,7 +236,8 @@ def _sequences(model: RooflineModel, row: Measurement, prompt: int, completion: 
             max_model_len=prompt + completion,
             max_num_seqs=seqs,
             max_num_batched_tokens=tokens,
-            **ranks,
+            tensor_parallel=model.tensor_parallel,
+            pipeline_parallel=model.pipeline_parallel,
         )
         n = plan.seqs_that_fit(middle)
     if n < 1:
