@@ -1,0 +1,8 @@
+"""Puts helper modules where tests find them: `slow_simulation` and `step_models`, here."""
+
+import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
