@@ -133,6 +133,8 @@ def compile_model(
     spec = _deployment(source, deployment)
     model = spec.model
     chosen_target = target or ("neuron" if model.engine == "neuron" else "cpu")
+    if chosen_target == "neuron":
+        _require_sdk(chip)  # before gigabytes are fetched in vain
     with shown_progress(Console(stderr=True, highlight=False)) as show:
         fetched = fetch(model.source, sha256=model.sha256, revision=model.revision, progress=show)
     wanted_task = task or model.task
@@ -243,6 +245,12 @@ def _compiler(target: str, engine: str, files: EncoderFiles, dtype: str, chip: s
     return OpenVinoCompiler(files, dtype=dtype, threads=threads)
 
 
+def _require_sdk(chip: str) -> None:
+    from pilotage.engines.compiled.neuron_sdk import chip_of_family, open_sdk  # noqa: PLC0415
+
+    open_sdk(chip_of_family(chip), on_device=False, command=_command())
+
+
 def _command() -> str:
     return shlex.join(["pilotage", *sys.argv[1:]])
 
@@ -258,7 +266,7 @@ class _Screen:
         """Which networks there will be, and what their padding costs."""
         shown = ", ".join(map(str, order.buckets))
         self._console.print(
-            f"buckets {shown} tokens, {' and '.join(map(str, order.batches))} rows each",
+            f"buckets {shown} tokens; rows {', '.join(map(str, order.batches))}",
             markup=False,
         )
         if order.lengths is not None:
