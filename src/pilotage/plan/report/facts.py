@@ -164,7 +164,7 @@ def cost_table(plan: Plan, option: Option) -> Table | None:
     beside = f"budget {figures.usd(budget)}" if budget is not None else ""
     rows = [
         *_term_rows(option.cost.monthly, total),
-        (Cell("A month"), Cell(figures.usd(total), beside, tone), Cell(""), Cell(beside), Cell("")),
+        (Cell("A month"), Cell(figures.usd(total), tone=tone), Cell(""), Cell(beside), Cell("")),
     ]
     head = ("", "USD/month", "share", "formula", "source")
     words = frozenset({0, 3, 4})

@@ -43,6 +43,11 @@ def seconds(value: float | None) -> str:
     return f"{number(rounded)} s" if rounded >= 1 else f"{number(value * 1e3)} ms"
 
 
+def tick(text: str) -> str:
+    """A figure for an axis, without the zeros that only fill its digits: "1 s" for "1.00 s"."""
+    return re.sub(r"(\.\d*?)0+(?=\D|$)", r"\1", text).replace(". ", " ").removesuffix(".")
+
+
 def interval(low: float, high: float) -> str:
     """An interval of time: "280-350 ms" with a dash of its own; open above when it is endless."""
     first, last = seconds(low), seconds(high)

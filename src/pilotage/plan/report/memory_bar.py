@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from pilotage.plan.option import Option
 
+FREE = "free"
+"""Name of the part that nothing takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -40,5 +43,5 @@ def memory_parts(option: Option) -> tuple[Part, ...]:
         if term.value > 0
     ]
     if whole > used:
-        parts.append(Part("free", whole - used, (whole - used) / whole))
+        parts.append(Part(FREE, whole - used, (whole - used) / whole))
     return tuple(parts)

@@ -1,4 +1,7 @@
-"""A plan as a page for the terminal, readable from 60 columns up."""
+"""A plan as a page for the terminal, readable from 60 columns up.
+
+Names and sentences may come from a model's files or the user's: control characters are escaped.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,17 @@ from pilotage.plan.report.facts import (
     throughput_table,
     unit_cost_table,
 )
-from pilotage.plan.report.memory_bar import Part, memory_parts
+from pilotage.plan.report.memory_bar import FREE, Part, memory_parts
+from pilotage.plan.report.portfolio import portfolio_table, verdict
 from pilotage.plan.report.reasons import reasons_table
 from pilotage.plan.report.table import SYMBOLS, Cell, Table, Tone
-from pilotage.plan.report.wording import demand_line, label, strategy_name
+from pilotage.plan.report.wording import demand_line, strategy_name
 from pilotage.plan.result import DecisionPath, Plan, PortfolioPlan
+from pilotage.units import printable
 
 _STYLES: dict[Tone, str] = {"": "", "good": "green", "bad": "red"}
 _COLOURS = ("blue", "yellow", "magenta", "cyan", "red", "green")
 _BLOCKS = "█▓▒░"  # told apart without colour too
-_FREE = "free"
 _WIDE = 96
 """Columns from which formula and source stand beside a term rather than beneath it."""
 
@@ -59,18 +63,17 @@ def portfolio_page(portfolio: PortfolioPlan) -> RenderableType:
     budget, total = portfolio.usd_per_month, portfolio.total
     tone: Tone = "good" if portfolio.fits else "bad"
     of_budget = f" of {figures.usd(budget)}" if budget is not None else ""
-    verdict = _verdict(portfolio)
     parts: list[RenderableType] = [
         Text.assemble(
-            (f"{portfolio.name}: {figures.usd(total)}{of_budget} a month", "bold"),
+            (f"{printable(portfolio.name)}: {figures.usd(total)}{of_budget} a month", "bold"),
             "\n",
-            (f"{SYMBOLS[tone]} {verdict}", _STYLES[tone]),
+            (f"{SYMBOLS[tone]} {printable(verdict(portfolio))}", _STYLES[tone]),
         ),
-        _drawn(_portfolio_table(portfolio)),
+        _drawn(portfolio_table(portfolio)),
     ]
     if portfolio.relax:
         parts.append(Text("\nWhat would have to give", style="bold"))
-        parts += [_hanging("- ", Text(sentence)) for sentence in portfolio.relax]
+        parts += [_hanging("- ", Text(printable(sentence))) for sentence in portfolio.relax]
     return Group(*parts)
 
 
@@ -86,53 +89,16 @@ def explanation(entry: Entry) -> RenderableType:
     return Group(*parts)
 
 
-def _verdict(portfolio: PortfolioPlan) -> str:
-    lacking = [plan.name for plan in portfolio.plans if not plan.feasible]
-    if lacking:
-        return f"Nothing fits for {', '.join(lacking)}"
-    budget = portfolio.usd_per_month
-    if budget is None:
-        return "All fit"
-    over = portfolio.total - budget
-    if over > 0:
-        return f"{figures.usd(over)} a month over the budget"
-    return f"All fit; {figures.usd(-over)} a month is left"
-
-
-def _portfolio_table(portfolio: PortfolioPlan) -> Table:
-    rows = []
-    for plan in portfolio.plans:
-        chosen = plan.chosen
-        if chosen is None:
-            found = headline(plan)
-            rows.append(
-                (Cell(plan.name), Cell(found.title, found.sentence, "bad"), Cell(""), Cell(""))
-            )
-            continue
-        name, how = label(chosen.configuration), strategy_name(chosen.configuration.strategy)
-        rows.append(
-            (
-                Cell(plan.name),
-                Cell(name, how if how != name else "", "good"),
-                Cell(figures.usd(chosen.cost.usd_per_month if chosen.cost else None)),
-                Cell(figures.share(portfolio.share(plan))),
-            )
-        )
-    of = "of budget" if portfolio.usd_per_month is not None else "of total"
-    head = ("", "plan", "USD/month", of)
-    return Table("portfolio", "Deployments", head, tuple(rows), frozenset({0, 1}))
-
-
 def _top(plan: Plan) -> Text:
     found, model = headline(plan), plan.model
     size = f"{figures.tokens(model.parameters)} parameters"
     if model.active_parameters < 0.8 * model.parameters:
         size += f", {figures.tokens(model.active_parameters)} active"
     return Text.assemble(
-        (f"{plan.name}: ", "bold"),
-        (f"{SYMBOLS[found.tone]} {found.title}", f"bold {_STYLES[found.tone]}"),
-        f"\n{found.sentence}\n",
-        (f"{model.name}, {size}\n{demand_line(plan.demand)}", "dim"),
+        (f"{printable(plan.name)}: ", "bold"),
+        (f"{SYMBOLS[found.tone]} {printable(found.title)}", f"bold {_STYLES[found.tone]}"),
+        f"\n{printable(found.sentence)}\n",
+        (f"{printable(model.name)}, {size}\n{demand_line(plan.demand)}", "dim"),
     )
 
 
@@ -161,10 +127,10 @@ def _chosen(plan: Plan, option: Option) -> Iterator[RenderableType]:
 def _tree(tree: DecisionPath) -> RenderableType:
     path = Text(style="dim")
     for answer in tree.answers:
-        path.append(f"{answer.question} {answer.answer}. ")
+        path.append(printable(f"{answer.question} {answer.answer}. "))
     word = "Overruled" if tree.overruled else "The numbers agree"
     says = Text.assemble("It says ", (strategy_name(tree.strategy), "bold"), f". {word}: ")
-    says.append(tree.verdict if tree.verdict.endswith(".") else f"{tree.verdict}.")
+    says.append(printable(tree.verdict.rstrip(".") + "."))
     return Group(Text("\nThe decision tree", style="bold"), path, says)
 
 
@@ -189,9 +155,9 @@ def _drawn(table: Table) -> RenderableType:
 
 
 def _text(cell: Cell, *, beneath: bool) -> Text:
-    text = Text(cell.marked, style=_STYLES[cell.tone])
+    text = _value(cell)
     if cell.detail:
-        text.append(f"\n{cell.detail}" if beneath else f"  {cell.detail}", style="dim")
+        text.append(("\n" if beneath else "  ") + printable(cell.detail), style="dim")
     return text
 
 
@@ -217,7 +183,7 @@ class _Bar:
             # Ends are rounded, not widths: the bar is as long as it should be.
             cells = round((at + part.share) * width) - round(at * width)
             at += part.share
-            free = part.name == _FREE
+            free = part.name == FREE
             block = "·" if free else _BLOCKS[place % len(_BLOCKS)]
             bar.append(block * cells, style="dim" if free else _colour(place))
         yield bar
@@ -244,19 +210,21 @@ class _Terms:
         rich.add_column(justify="right", no_wrap=True)
         rich.add_column(overflow="fold")
         for place, (name, value, share, formula, source) in enumerate(self._table.rows):
-            words = Text(formula.text)
+            words = Text(printable(formula.text))
             if source.text:
-                words.append(("  " if wide else "\n") + source.text, style="dim")
+                words.append(("  " if wide else "\n") + printable(source.text), style="dim")
             mark = self._mark(place, name.text)
-            rich.add_row(Text.assemble(mark, name.text), _value(value), Text(share.text), words)
+            rich.add_row(
+                Text.assemble(mark, printable(name.text)), _value(value), Text(share.text), words
+            )
         yield rich
 
     def _mark(self, place: int, name: str) -> Text:
         """The colour of the bar's stretch."""
-        if not self._keyed or name == _FREE:
+        if not self._keyed or name == FREE:
             return Text("  " if self._keyed else "")
         return Text(f"{_BLOCKS[place % len(_BLOCKS)]} ", style=_colour(place))
 
 
 def _value(cell: Cell) -> Text:
-    return Text(cell.marked, style=_STYLES[cell.tone])
+    return Text(printable(cell.marked), style=_STYLES[cell.tone])
