@@ -18,6 +18,7 @@ from pilotage.cli import (
     fetch,
     keys,
     models,
+    plan,
     prove,
     serve,
     spec,
@@ -43,6 +44,7 @@ app.command("tracker")(tracker.tracker)
 app.command("chat")(chat.chat)
 app.command("top")(top.top)
 app.command("devices")(devices.devices)
+app.add_typer(plan.app)
 app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)

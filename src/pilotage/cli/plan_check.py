@@ -1,0 +1,5 @@
+"""``pilotage plan check``."""
+
+
+def check() -> None:
+    """Under construction."""
