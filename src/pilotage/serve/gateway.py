@@ -142,6 +142,7 @@ class Gateway:
             ),
             url_hosts=images.url_hosts,
             url_timeout_s=images.url_timeout,
+            max_held=images.max_held,
         )
         self._app = InFlight(
             create_app(

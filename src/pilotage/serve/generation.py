@@ -77,6 +77,9 @@ class Dispatcher(Protocol):
             Unavailable: when no worker is ready (loading, draining, all down).
         """
 
+    def check(self, requests: list[SubmitRequest]) -> None:
+        """Raise what `submit` would raise now, before work is done for the requests in vain."""
+
 
 class GenerationFailed(Exception):
     """A generation that was admitted ended without its answer.

@@ -115,23 +115,7 @@ class WorkerPool:
     def submit(self, requests: list[SubmitRequest]) -> list[Generation]:
         """Admit all or none; see `pilotage.serve.generation.Dispatcher`."""
         now = asyncio.get_running_loop().time()
-        self._refuse_if_draining()
-        worker = self._asked_worker(requests)
-        self.last_used = now
-        replicas = [
-            replica
-            for replica in self._replicas
-            if replica.up and not replica.leaving and worker in (None, replica.worker)
-        ]
-        patient = False
-        if replicas:
-            loads = [replica.load(self._lengths) for replica in replicas]
-            verdict = self._assess(loads, requests, self._ttft_target_s)
-            # Admitted although it takes long, since nothing is before it: then it is not shed.
-            patient = verdict.ttft_s > self._ttft_target_s
-            shed_at = now + self._queue_timeout_s
-        else:
-            shed_at = self._wait_for_replica(requests, worker, now)
+        patient, shed_at = self._admit(requests, now)
         generations = [
             ActiveGeneration(next(self._numbers), request, now, self._cancel)
             for request in requests
@@ -143,6 +127,31 @@ class WorkerPool:
         self._queue.extend(generations)
         self._dispatch()
         return list(generations)
+
+    def check(self, requests: list[SubmitRequest]) -> None:
+        """See `pilotage.serve.generation.Dispatcher`."""
+        self._admit(requests, asyncio.get_running_loop().time())
+
+    def _admit(self, requests: list[SubmitRequest], now: float) -> tuple[bool, float]:
+        """Whether the requests may take longer than the target, and when they are shed.
+
+        Raises:
+            GenerationFailed: They are not taken.
+        """
+        self._refuse_if_draining()
+        worker = self._asked_worker(requests)
+        self.last_used = now
+        replicas = [
+            replica
+            for replica in self._replicas
+            if replica.up and not replica.leaving and worker in (None, replica.worker)
+        ]
+        if not replicas:
+            return False, self._wait_for_replica(requests, worker, now)
+        loads = [replica.load(self._lengths) for replica in replicas]
+        verdict = self._assess(loads, requests, self._ttft_target_s)
+        # Admitted although it takes long, since nothing is before it: then it is not shed.
+        return verdict.ttft_s > self._ttft_target_s, now + self._queue_timeout_s
 
     def _assess(
         self, loads: list[WorkerLoad], requests: list[SubmitRequest], target_s: float

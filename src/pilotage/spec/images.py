@@ -22,6 +22,12 @@ class ImageLimitsSpec(Section):
         description="Most pixels of an image, by its header, before it is decoded.",
     )
     max_count: int = Field(default=8, ge=1, le=256, description="Most images a request.")
+    max_held: Size = Field(
+        default=4 * 1024 * _MIB,
+        ge=1024,
+        description="Most bytes of images that all requests together may have sent and not yet "
+        "had decoded, nearly all of them on the disk for temporary files.",
+    )
     url_hosts: tuple[str, ...] = Field(
         default=(),
         strict=False,

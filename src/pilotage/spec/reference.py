@@ -76,7 +76,7 @@ def _section_in(annotation: Any) -> type[Section] | None:
     """The section that a field holds: one, a list of them, or lists of them by name."""
     if typing.get_origin(annotation) in (tuple, dict):
         inner = [one for one in typing.get_args(annotation) if one is not Ellipsis]
-        return _section_in(inner[-1])
+        return _section_in(_without_none(inner[-1]))
     is_section = isinstance(annotation, type) and issubclass(annotation, Section)
     return annotation if is_section else None
 

@@ -79,6 +79,10 @@ class ScriptedDispatcher:
         self.refusal: Exception | None = None
         self.generations: list[ScriptedGeneration] = []
 
+    def check(self, requests: list[SubmitRequest]) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
     def submit(self, requests: list[SubmitRequest]) -> list[ScriptedGeneration]:
         if self.refusal is not None:
             raise self.refusal

@@ -159,7 +159,7 @@ def test_bombs_leave_the_memory_as_it_was(sighted):
         ({"max_new_tokens": "abc"}, "max_new_tokens", "valid integer"),
         ({"max_new_tokens": "1.5"}, "max_new_tokens", "valid integer"),
         ({"max_new_tokens": ""}, "max_new_tokens", "valid integer"),
-        ({"max_new_tokens": "1000000000"}, "text_prompt", "maximum context length"),
+        ({"max_new_tokens": "1000000000"}, "max_new_tokens", "maximum context length"),
         ({"max_new_tokens": "9" * 5000}, "max_new_tokens", "integer"),
         ({"temperature": "nan"}, "temperature", "input should be"),
         ({"temperature": "inf"}, "temperature", "less than or equal"),

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pilotage.serve.api.context import GatewayContext
 from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
 from pilotage.serve.api.exchange import Exchange, request_id_of
+from pilotage.serve.generation import GenerationFailed
 from pilotage.serve.telemetry.logs import log_access
 
 _LOG = logging.getLogger(__name__)
@@ -89,6 +90,11 @@ class AccessLayer:
 def _said(failure: Exception, exchange: Exchange) -> ApiError:
     if isinstance(failure, ApiError):
         return failure
+    if isinstance(failure, GenerationFailed):
+        # The uploads have no room; what is left of this body is not read.
+        error = ApiError.of(failure)
+        error.headers["connection"] = "close"
+        return error
     _LOG.error("request %s failed", exchange.request_id, exc_info=failure)
     return internal_error(exchange.request_id)
 

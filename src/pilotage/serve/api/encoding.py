@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from starlette.requests import Request
 
 from pilotage.engines.engine import EncoderTraits, SamplingParams
 from pilotage.serve.api.context import GatewayContext, ServedModel
-from pilotage.serve.api.errors import ApiError, ClientGone, invalid
+from pilotage.serve.api.errors import ApiError, invalid
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.submission import (
     api_error,
@@ -21,6 +20,7 @@ from pilotage.serve.api.submission import (
     known_context_length,
     tokenized,
 )
+from pilotage.serve.api.waiting import while_waited_for
 from pilotage.serve.generation import Generation, GenerationFailed, SubmitRequest
 
 MAX_INPUTS = 2048
@@ -182,31 +182,13 @@ async def run_encoder(
         generations = model.dispatcher.submit(wanted)
     except GenerationFailed as failure:
         raise api_error(context, failure) from None
-    work = asyncio.create_task(_answers(generations))
-    gone = asyncio.create_task(_hung_up(request))
-    limit = context.limits.request_timeout_s
     try:
-        await asyncio.wait(
-            {work, gone},
-            timeout=max(0.0, exchange.arrived + limit - time.monotonic()),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if work.done():
-            answers = work.result()
-        elif gone.done():
-            exchange.finish_reason = "cancelled"
-            raise ClientGone
-        else:
-            message = f"The answer was not complete within {limit:g} s."
-            raise ApiError(message, status=504, code="request_timeout")
+        answers = await while_waited_for(context, request, _answers(generations))
     except GenerationFailed as failure:
         raise api_error(context, failure) from None
     finally:
         for generation in generations:
             generation.cancel()
-        for task in (work, gone):
-            task.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
         waits = [g.queue_s for g in generations if g.queue_s is not None]
         exchange.queue_s = max(waits, default=None)
     exchange.finish_reason = "stop"
@@ -227,8 +209,3 @@ async def _answer(generation: Generation) -> Floats:
         if chunk.finish_reason is not None:
             break
     raise GenerationFailed("The model gave no answer.", status=500, code="engine_error")
-
-
-async def _hung_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pilotage.engines.engine import SamplingParams
+from pilotage.engines.engine import Image, SamplingParams
 from pilotage.serve.api.answer_format import AnswerFormat, Envelope, fingerprint, new_id
 from pilotage.serve.api.chat_format import ChatFormat
 from pilotage.serve.api.chat_request import ChatRequest
@@ -29,6 +29,7 @@ from pilotage.serve.api.sampling import check_engine_has, of_choice, sampling_pa
 from pilotage.serve.api.sequence import Choice, TextOptions
 from pilotage.serve.api.submission import (
     charge_prompt,
+    check_admission,
     check_count,
     engine_name,
     find_model,
@@ -38,6 +39,7 @@ from pilotage.serve.api.submission import (
 )
 from pilotage.serve.api.tasks import check_task
 from pilotage.serve.api.validation import parse
+from pilotage.serve.api.waiting import while_waited_for
 from pilotage.tokens import ChatTemplateError
 
 
@@ -218,8 +220,10 @@ async def _generate(
     )
     prompt_tokens = sum(map(len, prompts))
     charge_prompt(context, exchange, prompt_tokens)
-    # Last, for it is the dear part of looking at a request.
-    pixels = await load_images(context, model, images)
+    pixels: tuple[Image, ...] = ()
+    if images:  # last, for it is the dear part of looking at a request
+        check_admission(context, model, exchange, sequences)
+        pixels = await while_waited_for(context, request, load_images(context, model, images))
     generations = submit(context, model, exchange, sequences, restartable=not stream, images=pixels)
     exchange.prompt_tokens = prompt_tokens
     options = TextOptions(

@@ -204,7 +204,7 @@ async def _from_address(loader: ImageLoader, address: str) -> Upload:
     except (binascii.Error, UnicodeEncodeError):
         upload.close()
         raise ImageError(_NOT_BASE64) from None
-    except ImageError:
+    except BaseException:
         upload.close()
         raise
     return upload

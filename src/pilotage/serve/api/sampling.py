@@ -97,18 +97,27 @@ def _max_tokens(
     request: ChatRequest | CompletionRequest, prompt_tokens: int, context_length: int
 ) -> int:
     asked = request.max_tokens
+    field = "max_tokens"
     if isinstance(request, ChatRequest):
         newer = request.max_completion_tokens
         if newer is not None and asked is not None and newer != asked:
             raise invalid(
                 "max_tokens", "max_tokens and max_completion_tokens are both given and differ."
             )
-        asked = newer if newer is not None else asked
+        if newer is not None:
+            asked, field = newer, "max_completion_tokens"
     elif asked is None:
         asked = DEFAULT_MAX_TOKENS
     room = context_length - prompt_tokens
     if room < 1 or (asked or 0) > room:
         completion = max(1, asked or 1)
+        if completion >= context_length:  # whatever the prompt
+            raise ApiError(
+                f"{completion} tokens of completion are more than this model's maximum context "
+                f"length leaves, which is {context_length} tokens with the prompt.",
+                code="context_length_exceeded",
+                param=field,
+            )
         raise ApiError(
             f"This model's maximum context length is {context_length} tokens. However, you "
             f"requested {prompt_tokens + completion} tokens ({prompt_tokens} in the prompt, "

@@ -105,7 +105,38 @@ def submit(
     Raises:
         ApiError: 429 or 503, with the time after which to come back.
     """
-    requests = [
+    requests = _requests(exchange, sequences, restartable=restartable, images=images)
+    try:
+        return model.dispatcher.submit(requests)
+    except GenerationFailed as failure:
+        raise api_error(context, failure) from None
+
+
+def check_admission(
+    context: GatewayContext,
+    model: ServedModel,
+    exchange: Exchange,
+    sequences: list[tuple[list[int], SamplingParams]],
+) -> None:
+    """Refuse what `submit` would refuse now, before their images are decoded.
+
+    Raises:
+        ApiError: 429 or 503, with the time after which to come back.
+    """
+    try:
+        model.dispatcher.check(_requests(exchange, sequences))
+    except GenerationFailed as failure:
+        raise api_error(context, failure) from None
+
+
+def _requests(
+    exchange: Exchange,
+    sequences: list[tuple[list[int], SamplingParams]],
+    *,
+    restartable: bool = False,
+    images: tuple[Image, ...] = (),
+) -> list[SubmitRequest]:
+    return [
         SubmitRequest(
             exchange.request_id,
             prompt_ids,
@@ -116,10 +147,6 @@ def submit(
         )
         for prompt_ids, params in sequences
     ]
-    try:
-        return model.dispatcher.submit(requests)
-    except GenerationFailed as failure:
-        raise api_error(context, failure) from None
 
 
 def api_error(context: GatewayContext, failure: GenerationFailed) -> ApiError:

@@ -26,6 +26,10 @@ class _NoDispatcher:
             "this model's engine takes text only", retry_after_s=None, code="engine_takes_text"
         )
 
+    def check(self, requests: list[SubmitRequest]) -> None:
+        """See `Dispatcher.check`."""
+        self.submit(requests)
+
 
 class _NoTokenizer:
     """Stands where a model's tokenizer is one that only its engine reads."""

@@ -15,6 +15,7 @@ from typing import Final
 from pilotage.errors import SourceError
 from pilotage.fetch.http import Allowance, Follow, Guard, HttpClient, Timeouts, Url
 from pilotage.images import ImageError, ImageLimits
+from pilotage.serve.images.spool import Spool
 from pilotage.serve.images.upload import Upload
 
 _MAX_REDIRECTS: Final = 3
@@ -29,11 +30,17 @@ class UrlImages:
         hosts: The hosts; one that begins with a dot stands for every name below it.
         timeout_s: Longest time for one image, seconds.
         client: Makes the calls; by default one with the guard described above.
+        spool: Has room for what is fetched; None is no bound.
     """
 
     def __init__(
-        self, hosts: Collection[str], timeout_s: float, client: HttpClient | None = None
+        self,
+        hosts: Collection[str],
+        timeout_s: float,
+        client: HttpClient | None = None,
+        spool: Spool | None = None,
     ) -> None:
+        self._spool = spool
         names = (host.lower().removesuffix(".") for host in hosts)
         self._hosts = Allowance(frozenset(names))
         self._timeout_s = timeout_s
@@ -48,9 +55,10 @@ class UrlImages:
 
         Raises:
             ImageError: The address is not allowed, or the image could not be had.
+            SpoolFull: There is no room for it.
         """
         until = time.monotonic() + self._timeout_s
-        upload = Upload(limits)
+        upload = Upload(limits, self._spool)
         try:
             self._follow(Url.parse(address), upload, limits, until)
         except BaseException as error:

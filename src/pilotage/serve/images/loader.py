@@ -12,6 +12,7 @@ from pilotage.engines.engine import Image
 from pilotage.images import ImageError, ImageLimits, VisionInput
 from pilotage.serve.images.decoders import Decoders
 from pilotage.serve.images.from_url import UrlImages
+from pilotage.serve.images.spool import Spool
 from pilotage.serve.images.upload import Upload
 
 _FETCHES: Final = 8
@@ -25,10 +26,12 @@ class ImageLoader:
         limits: Which images are taken.
         url_hosts: Hosts from which images are fetched.
         url_timeout_s: Longest time for fetching one, seconds.
+        max_held: Bytes that all uploads together may hold.
         decoders: Who decodes; by default processes, as many as suit the machine.
 
     Attributes:
         limits: See above.
+        spool: Counts the bytes that uploads hold.
         turns: Admits the bodies that may go on reading in one iteration of the event loop.
     """
 
@@ -38,9 +41,11 @@ class ImageLoader:
         *,
         url_hosts: Collection[str] = (),
         url_timeout_s: float = 10.0,
+        max_held: int = 4 << 30,
         decoders: Decoders | None = None,
     ) -> None:
         self.limits = limits or ImageLimits()
+        self.spool = Spool(max_held)
         self.turns = asyncio.Semaphore(_READ_AT_ONCE)
         self._url_hosts = url_hosts
         self._url_timeout_s = url_timeout_s
@@ -52,7 +57,7 @@ class ImageLoader:
 
     def upload(self) -> Upload:
         """A place for an image that is about to arrive; the caller closes it."""
-        return Upload(self.limits)
+        return Upload(self.limits, self.spool)
 
     async def fetch(self, address: str) -> Upload:
         """The image at an address; the caller closes it.
@@ -92,7 +97,7 @@ class ImageLoader:
 
     @cached_property
     def _urls(self) -> UrlImages:
-        return UrlImages(self._url_hosts, self._url_timeout_s)
+        return UrlImages(self._url_hosts, self._url_timeout_s, spool=self.spool)
 
 
 def _forget(work: asyncio.Future[Upload]) -> None:

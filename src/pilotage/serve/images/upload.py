@@ -9,6 +9,7 @@ import threading
 from typing import IO, Final
 
 from pilotage.images import ImageError, ImageLimits
+from pilotage.serve.images.spool import Spool
 
 _IN_MEMORY: Final = 1 << 20
 
@@ -20,10 +21,13 @@ class Upload:
 
     Args:
         limits: Says how many bytes are taken.
+        spool: Says how many are taken of all uploads together; None is no bound.
     """
 
-    def __init__(self, limits: ImageLimits) -> None:
+    def __init__(self, limits: ImageLimits, spool: Spool | None = None) -> None:
         self._limits = limits
+        self._spool = spool
+        self._held = 0
         self._memory: list[bytes | memoryview] = []
         self._waiting = 0
         self._file: IO[bytes] | None = None
@@ -39,10 +43,14 @@ class Upload:
 
         Raises:
             ImageError: They are too many now.
+            SpoolFull: All uploads together are.
         """
         self._size += len(data)
         if self._size > self._limits.max_bytes:
             raise self._limits.too_long()
+        if self._spool is not None:
+            self._spool.take(len(data))
+            self._held += len(data)
         self._memory.append(data)
         self._waiting += len(data)
 
@@ -88,6 +96,9 @@ class Upload:
             self._forget()
             if self._file is not None:
                 self._file.close()
+            if self._spool is not None:
+                self._spool.give_back(self._held)
+                self._held = 0
 
     def _forget(self) -> None:
         self._memory = []
