@@ -38,4 +38,6 @@ bench-lock: dev  ## Re-lock the bench's environments
 include bench/loadgen.mk
 include bench/image.mk
 include bench/encoders.mk
+include bench/buckets.mk
 include bench/vllm.mk
+include bench/plan.mk
