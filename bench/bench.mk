@@ -41,3 +41,4 @@ include bench/encoders.mk
 include bench/buckets.mk
 include bench/vllm.mk
 include bench/plan.mk
+include bench/simulate.mk
