@@ -91,8 +91,8 @@ def test_flags_win_over_the_file_the_file_over_the_refresh_and_that_over_the_tab
     assert str(tmp_path) in book.ec2("g5.2xlarge").source
 
 
-def test_prices_can_be_put_before_a_book() -> None:
-    book = load_price_book().with_prices({"ml.g5.2xlarge": _price("1.5")})
+def test_sagemaker_types_go_with_and_without_their_prefix() -> None:
+    book = load_price_book(given=["ml.g5.2xlarge=1.5"])
     assert book.sagemaker("ml.g5.2xlarge") == book.sagemaker("g5.2xlarge")
     assert book.ec2("g5.2xlarge").amount == Decimal("1.212")
 

@@ -269,6 +269,8 @@ def test_what_is_taken_for_granted_is_said() -> None:
     given = BedrockAssumptions(ttft_p99=1, requests_per_minute=9999, tokens_per_minute=10**7)
     assert notes_of(LAMBDA, CHAT, replace(KNOWN, bedrock=given)) == ()
     assert notes_of(GPU, CHAT, KNOWN) == ()
+    (note,) = notes_of(ASYNC, CHAT, KNOWN)
+    assert note.startswith("scaled to zero")
 
 
 _POSITIVE = st.floats(min_value=0.001, max_value=1e5)

@@ -1,7 +1,8 @@
 """Which open models Bedrock offers, and under which id.
 
 The table is ``data/bedrock_models.csv``: names of the Hugging Face Hub against Bedrock's model ids
-(AWS's list of supported foundation models). Only models that genai-prices knows a price of are in
+(docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html and the ids of genai-prices
+0.2.3, 2026-11-22). Only models that genai-prices knows a price of are in
 it. Whether one's own region has a model, and whether one's account may use it, AWS says.
 """
 
@@ -12,12 +13,6 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
-
-BEDROCK_SOURCE: Final = (
-    "docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html and genai-prices' ids, "
-    "2026-11-22"
-)
 
 
 def bedrock_id(model: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -27,7 +27,6 @@ class TokenPrices:
         input: Prompt tokens.
         output: Completion tokens; None for a model that only reads.
         cache_read: Prompt tokens found in the prompt cache; None where there is no such cache.
-        cache_write: Prompt tokens put there; None likewise.
         image: An image; None where images are counted as tokens or cannot be sent.
     """
 
@@ -35,7 +34,6 @@ class TokenPrices:
     input: Price
     output: Price | None = None
     cache_read: Price | None = None
-    cache_write: Price | None = None
     image: Price | None = None
 
 
@@ -141,7 +139,6 @@ class PriceBook:
             input=self.price(f"bedrock/{model_id}:input"),
             output=self.find(f"bedrock/{model_id}:output"),
             cache_read=self.find(f"bedrock/{model_id}:cache-read"),
-            cache_write=self.find(f"bedrock/{model_id}:cache-write"),
             image=self.find(f"bedrock/{model_id}:image"),
         )
 
@@ -156,10 +153,6 @@ class PriceBook:
     def offers(self, instance_type: str) -> bool | None:
         """Whether the region has this type; None when that is not known (never refreshed)."""
         return None if self._offered is None else instance_type in self._offered
-
-    def with_prices(self, prices: Mapping[str, Price]) -> PriceBook:
-        """This book with ``prices`` before all others."""
-        return PriceBook(self.region, dict(prices).get, *self._layers, offered=self._offered)
 
     def _unknown(self, name: str) -> UnknownPriceError:
         unit = unit_of(name)

@@ -67,4 +67,6 @@ def notes_of(
         given = circumstances.bedrock
         if given.ttft_p99 is None and given.e2e_p99 is None:
             notes.append("Bedrock's latency is not known; pilotage prove measures it")
+    elif STRATEGIES[configuration.strategy].limits.scales_to_zero:
+        notes.append("scaled to zero, the first request after a pause waits for a start")
     return tuple(notes)
