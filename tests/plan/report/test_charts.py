@@ -54,6 +54,11 @@ def test_ticks_are_few_and_within(low: float, factor: float, most: int) -> None:
         assert len(ticks) <= max(most + 1, math.log10(factor) + 2)
 
 
+def test_a_log_scale_within_a_decade_has_even_ticks() -> None:
+    assert Scale(48_000, 120_000, 0, 1, "log").ticks(5) == [60_000, 80_000, 100_000, 120_000]
+    assert Scale(0.7, 40, 0, 1, "log").ticks(6) == [1, 2, 5, 10, 20]
+
+
 @given(found=st.lists(points))
 def test_nothing_beats_the_front_and_the_rest_is_beaten(found: list[ParetoPoint]) -> None:
     front = pareto_front(found)

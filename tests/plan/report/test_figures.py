@@ -86,8 +86,9 @@ def test_ticks_lose_their_zeros(text: str, short: str) -> None:
 
 def test_counts_shares_and_rates() -> None:
     assert [figures.tokens(n) for n in (900, 8_030_261_248, 1_500_000)] == ["900", "8.03B", "1.5M"]
-    assert [figures.share(s) for s in (0, 0.0041, 0.072, 0.41, 1.1)] == [
+    assert [figures.share(s) for s in (0, 0.00001, 0.0041, 0.072, 0.41, 1.1)] == [
         "0%",
+        "<0.1%",
         "0.41%",
         "7.2%",
         "41%",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pilotage.plan.option import Latencies, Option
 from pilotage.plan.report import figures
+from pilotage.plan.report.reasons import capitalised
 from pilotage.plan.report.table import Cell, Table, Tone
 from pilotage.plan.report.wording import (
     METRICS,
@@ -49,7 +50,7 @@ def headline(plan: Plan) -> Headline:
     )
     if obstacle is not None:
         sentence += f": {_stop(obstacle.message)}"
-        sentence += f" {_stop(obstacle.relax)}" if obstacle.relax else ""
+        sentence += f" {_stop(capitalised(obstacle.relax))}" if obstacle.relax else ""
     return Headline("bad", "Nothing fits", sentence)
 
 

@@ -78,6 +78,8 @@ def share(value: float | None) -> str:
     """A share from 0 to 1 in per cent."""
     if value is None or not math.isfinite(value):
         return NOTHING
+    if 0 < value < 0.001:
+        return "<0.1%"
     return f"{value:.0%}" if value >= 0.1 or value == 0 else f"{value * 100:.2g}%"
 
 

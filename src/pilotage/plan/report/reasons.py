@@ -68,7 +68,12 @@ def reasons_table(plan: Plan) -> Table | None:
 
 
 def _advice(obstacle: Obstacle) -> str:
-    return f"\N{RIGHTWARDS ARROW} {obstacle.relax}" if obstacle.relax else ""
+    return f"\N{RIGHTWARDS ARROW} {capitalised(obstacle.relax)}" if obstacle.relax else ""
+
+
+def capitalised(sentence: str) -> str:
+    """A sentence with a capital in front, its other letters as they are."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def limit_name(limit: str) -> str:

@@ -45,7 +45,10 @@ class Scale:
 
     def ticks(self, most: int) -> list[float]:
         """Round values within, about ``most`` of them at most."""
-        return self._log_ticks(most) if self.kind == "log" else self._linear_ticks(most)
+        # Within a decade even steps find more round values than powers of ten do.
+        if self.kind == "linear" or self.high / self.low < 10:
+            return self._linear_ticks(most)
+        return self._log_ticks(most)
 
     def _linear_ticks(self, most: int) -> list[float]:
         span = self.high - self.low

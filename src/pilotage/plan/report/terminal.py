@@ -37,7 +37,7 @@ from pilotage.units import printable
 
 _STYLES: dict[Tone, str] = {"": "", "good": "green", "bad": "red"}
 _COLOURS = ("blue", "yellow", "magenta", "cyan", "red", "green")
-_BLOCKS = "█▓▒░"  # told apart without colour too
+_BLOCKS = "█▓▒░▚▞"  # told apart without colour too
 _WIDE = 96
 """Columns from which formula and source stand beside a term rather than beneath it."""
 
