@@ -17,6 +17,9 @@ def floor_obstacles(
     One request in a hundred has a completion of p99 or longer, so the p99 of the end-to-end
     latency is at least that of the shortest prompt with such a completion; likewise one in a
     hundred has a prompt of p99 or longer, and no first token comes before it has been read.
+
+    How near such a layout is is told by what is expected of it, not by the floor, which nothing
+    reaches.
     """
     demand = question.demand
     found = []
@@ -45,7 +48,7 @@ def _token_floor(
         message=f"a token takes at least {_ms(least)} ({reading(layout, model)}); "
         f"{_ms(promised)} are promised",
         relax=_relax("tpot_p99", least),
-        shortfall=least / promised,
+        shortfall=model.decode_s(1, question.demand.prompt.p50) / promised,
     )
 
 
@@ -66,7 +69,7 @@ def _prompt_floor(
         f"(2 x {question.anatomy.active_parameters / 1e9:.3g}B weights x {prompt:,} tokens / "
         f"{layout.accelerators} x {model.peak / 1e12:,.0f} TFLOP/s); {_ms(promised)} are promised",
         relax=_relax("ttft_p99", least),
-        shortfall=least / promised,
+        shortfall=model.step_s(batch) / promised,
     )
 
 
@@ -83,7 +86,7 @@ def _answer_floor(
         message=f"{completion:,} tokens x {_ms(each)} ({reading(layout, model)}) take at least "
         f"{_ms(least)}; {_ms(promised)} are promised",
         relax=_relax("e2e_p99", least),
-        shortfall=least / promised,
+        shortfall=completion * model.decode_s(1, completion / 2) / promised,
     )
 
 

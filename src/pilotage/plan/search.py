@@ -35,12 +35,12 @@ from pilotage.plan.sizing import Rated, Sized, Sizer, design_rate
 from pilotage.plan.strategies import Circumstances, judge_tree, notes_of, walk_tree
 from pilotage.units import format_size
 
-MOST_SIMULATED: Final = 8
+MOST_SIMULATED: Final = 6
 """Layouts that are simulated at most."""
 
 _MACHINES_A_LAYOUT: Final = 3
 _RUNNERS_UP: Final = 8
-_SURELY_DEARER: Final = 1.6
+_SURELY_DEARER: Final = 1.4
 """An estimate is trusted this far: a layout whose estimated cost is so many times that of a
 simulated one is left out."""
 

@@ -16,18 +16,18 @@ from pilotage.plan.roofline import RooflineModel
 from pilotage.plan.simulate import Fleet, Simulation, StepTable, simulate
 from pilotage.units import format_duration
 
-REQUESTS: Final = 2500
-"""Requests of a simulation that only decides; its p99 rests on the slowest 25."""
+REQUESTS: Final = 2000
+"""Requests of a simulation that only decides; its p99 rests on the slowest 20."""
 
-FINAL_REQUESTS: Final = 12_000
+FINAL_REQUESTS: Final = 8_000
 """Of the one that is reported."""
 
-_MOST_REQUESTS: Final = 40_000
-_MOST_COPIES: Final = 3
+_MOST_REQUESTS: Final = 20_000
+_MOST_COPIES: Final = 2
 """Copies that stand for a large fleet, each with its share of the load. Choosing among more would
 spread the load better yet, so a large fleet is planned a little too large, never too small."""
 
-_LIFETIMES: Final = 6.0
+_LIFETIMES: Final = 4.0
 """A simulation lasts so many long requests' lifetimes at least, and throws the first away."""
 
 _FEWER: Final = 1.7
@@ -164,7 +164,7 @@ class Sizer:
         offered = total * together / copies
         step = rated.capacity.step_s
         lifetime = step * (2 + question.completion_p99)
-        warm_up = 2 * lifetime
+        warm_up = lifetime
         wanted = max(requests, math.ceil(offered * _LIFETIMES * lifetime))
         duration = min(wanted, _MOST_REQUESTS) / offered + warm_up
         key = rated.layout.key
