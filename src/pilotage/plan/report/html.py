@@ -28,7 +28,7 @@ from pilotage.plan.report.portfolio import portfolio_bar, portfolio_table, verdi
 from pilotage.plan.report.reasons import reasons_table
 from pilotage.plan.report.sensitivity import sensitivity_table
 from pilotage.plan.report.table import SYMBOLS, Cell, Table, Tone
-from pilotage.plan.report.wording import METRICS, demand_line, strategy_name, target
+from pilotage.plan.report.wording import METRICS, demand_line, model_line, strategy_name, target
 from pilotage.plan.result import Plan, PortfolioPlan
 
 
@@ -59,16 +59,12 @@ def portfolio_html(portfolio: PortfolioPlan) -> str:
 def _view(plan: Plan) -> dict[str, Any]:
     """All that the template shows of a plan."""
     found = facts.headline(plan)
-    model = plan.model
-    size = f"{figures.tokens(model.parameters)} parameters"
-    if model.active_parameters < 0.8 * model.parameters:
-        size += f", {figures.tokens(model.active_parameters)} active"
     return {
         "plan": plan,
         "when": figures.when(plan.created_at),
         "headline": found,
         "symbol": SYMBOLS[found.tone],
-        "size": size,
+        "size": model_line(plan.model),
         "demand": demand_line(plan.demand),
         "tiles": _tiles(plan),
         "tables": _tables(plan),

@@ -31,7 +31,7 @@ from pilotage.plan.report.memory_bar import FREE, Part, memory_parts
 from pilotage.plan.report.portfolio import portfolio_table, verdict
 from pilotage.plan.report.reasons import reasons_table
 from pilotage.plan.report.table import SYMBOLS, Cell, Table, Tone
-from pilotage.plan.report.wording import demand_line, strategy_name
+from pilotage.plan.report.wording import demand_line, model_line, strategy_name
 from pilotage.plan.result import DecisionPath, Plan, PortfolioPlan
 from pilotage.units import printable
 
@@ -91,14 +91,11 @@ def explanation(entry: Entry) -> RenderableType:
 
 def _top(plan: Plan) -> Text:
     found, model = headline(plan), plan.model
-    size = f"{figures.tokens(model.parameters)} parameters"
-    if model.active_parameters < 0.8 * model.parameters:
-        size += f", {figures.tokens(model.active_parameters)} active"
     return Text.assemble(
         (f"{printable(plan.name)}: ", "bold"),
         (f"{SYMBOLS[found.tone]} {printable(found.title)}", f"bold {_STYLES[found.tone]}"),
         f"\n{printable(found.sentence)}\n",
-        (f"{printable(model.name)}, {size}\n{demand_line(plan.demand)}", "dim"),
+        (f"{printable(model.name)}, {model_line(model)}\n{demand_line(plan.demand)}", "dim"),
     )
 
 

@@ -10,6 +10,7 @@ from pilotage.catalog.instances import load_instances
 from pilotage.plan.demand import Demand
 from pilotage.plan.option import Configuration, Strategy
 from pilotage.plan.report import figures
+from pilotage.plan.result import ModelFacts
 
 _TIMES, _TO = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
@@ -112,3 +113,11 @@ def demand_line(demand: Demand) -> str:
 def target(demand: Demand, metric: str) -> float | None:
     """The seconds that are promised for a metric at p99."""
     return {"ttft": demand.ttft_p99, "tpot": demand.tpot_p99, "e2e": demand.e2e_p99}[metric]
+
+
+def model_line(model: ModelFacts) -> str:
+    """The model's size, and what else it is, in a few words."""
+    line = f"{figures.tokens(model.parameters)} parameters"
+    if model.active_parameters < 0.8 * model.parameters:
+        line += f", {figures.tokens(model.active_parameters)} active"
+    return line + (", takes images" if model.sees else "")
