@@ -102,6 +102,12 @@ def test_an_error_in_one_of_them_is_seen():
         SplitRunner([runner(), broken]).run([[1]] * 8, [b""] * 8)
 
 
+def test_every_network_is_warmed_up():
+    ran: list[tuple[int, int]] = []
+    runner(ran).warm_up()
+    assert sorted(ran) == sorted((rows, length) for length in BUCKETS for rows in BATCHES)
+
+
 def test_answers_of_one_vector_a_row():
     class Logits:
         def infer(self, batch):

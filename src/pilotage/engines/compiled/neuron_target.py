@@ -136,5 +136,7 @@ def open_runner(
     runners: list[Runner] = []
     for core in range(max(len(device.devices), 1)):
         with sdk.on_core(core):
-            runners.append(StaticRunner(networks(), pad_id=files.pad_id, name=sdk.name))
+            runner = StaticRunner(networks(), pad_id=files.pad_id, name=sdk.name)
+            runner.warm_up()
+        runners.append(runner)
     return runners[0] if len(runners) == 1 else SplitRunner(runners)

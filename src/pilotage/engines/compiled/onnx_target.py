@@ -23,7 +23,7 @@ from pilotage.engines.compiled.static_runner import Network
 from pilotage.engines.compiled.target import Built
 from pilotage.engines.config import EngineName
 from pilotage.engines.encoders.files import EncoderFiles
-from pilotage.engines.encoders.onnx_runner import OnnxRunner
+from pilotage.engines.encoders.onnx_runner import OnnxRunner, session_options
 from pilotage.engines.encoders.runner import Floats, Runner, answer_names, joined
 from pilotage.errors import ModelError, UsageError
 
@@ -147,10 +147,7 @@ def _session(path: Path, shape: tuple[int, int], threads: int, profile: Path | N
         ) from error
 
     def opened(dimensions: Mapping[str, int]) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options = session_options(threads)
         for name, size in dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
         if profile is not None and dimensions:

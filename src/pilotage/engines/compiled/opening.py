@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pilotage.devices import DeviceSlice
 from pilotage.engines.compiled.manifest import CompiledManifest, check_file, read_manifest
 from pilotage.engines.config import EngineConfig
-from pilotage.engines.encoders.files import EncoderFiles, Kind
+from pilotage.engines.encoders.files import DEFAULT_BATCHED_TOKENS, EncoderFiles, Kind
 from pilotage.engines.engine import Task
 from pilotage.errors import ModelError, UsageError
 
@@ -78,11 +78,15 @@ def open_artifact(config: EngineConfig, device: DeviceSlice) -> EncoderEngine:
             where="model.dtype",
             hint="Leave it at auto; or compile the model for that",
         )
+    batched_tokens = config.max_num_batched_tokens
+    if batched_tokens is None and manifest.target == "neuron":
+        # A step should fill the largest network: one that is not full takes as long.
+        batched_tokens = max(DEFAULT_BATCHED_TOKENS, manifest.longest * manifest.batches[-1])
     return EncoderEngine(
         open_runner(folder, manifest, files, device),
         files,
         max_model_len=config.max_model_len,
-        max_num_batched_tokens=config.max_num_batched_tokens,
+        max_num_batched_tokens=batched_tokens,
         max_num_seqs=config.max_num_seqs,
         began=began,
     )
@@ -118,7 +122,9 @@ def open_runner(
             folder, files, shapes, manifest.dtype, device.threads
         )
     name = f"{manifest.compiler}, compiled for {'/'.join(map(str, manifest.buckets))}"
-    return StaticRunner(networks, pad_id=files.pad_id, name=name)
+    runner = StaticRunner(networks, pad_id=files.pad_id, name=name)
+    runner.warm_up()
+    return runner
 
 
 def _networks(folder: Path) -> tuple[Path, ...]:

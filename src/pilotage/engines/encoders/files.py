@@ -86,7 +86,7 @@ class EncoderFiles:
         """
         config = read_config(folder)
         where = str(folder / "config.json")
-        kind, weights = weights or _weights(folder, config)
+        kind, stored = weights or _weights(folder, config)
         known = EncoderArchitecture.from_config(
             config if kind == "safetensors" else _as_known(config), task, where=where
         )
@@ -97,7 +97,7 @@ class EncoderFiles:
         return EncoderFiles(
             folder=folder,
             kind=kind,
-            weights=weights,
+            weights=stored,
             model_type=str(config.get("model_type")),
             task=known.task,
             hidden=known.hidden,

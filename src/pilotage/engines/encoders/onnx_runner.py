@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pilotage.engines.encoders.files import EncoderFiles
 from pilotage.engines.encoders.runner import Floats, answer_names, joined, padded
@@ -37,13 +37,9 @@ class OnnxRunner:
                 hint="Install it with: pip install 'pilotage[onnx]'",
             ) from error
         (path,) = files.weights
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path), session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its exceptions have no common base of their own
             raise ModelError(
@@ -68,3 +64,14 @@ class OnnxRunner:
         batch = padded(sequences, segments, pad_id=self._pad_id)
         answers = self._session.run(self._outputs, {name: batch[name] for name in self.inputs})
         return joined(answers)
+
+
+def session_options(threads: int) -> Any:
+    """How sessions are opened on CPU cores; ONNX Runtime is installed."""
+    import onnxruntime  # noqa: PLC0415  an extra
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
