@@ -107,3 +107,26 @@ _.files_total
 
 # Called by model-signing.
 _.add_ignored_paths
+
+# Methods that transformers' generation cache calls, and attributes that it reads.
+_.is_sliding
+_.is_initialized
+_.lazy_initialization
+_.get_seq_length
+_.get_max_length
+
+# Attributes that ONNX Runtime and Pillow read.
+_.enable_profiling
+_.profile_file_prefix
+_.intra_op_num_threads
+_.inter_op_num_threads
+_.log_severity_level
+_.MAX_IMAGE_PIXELS
+
+# Fields of JSON that is written.
+_.deleted
+_.padding_unbucketed
+_.ebs_mbps
+
+# For those who choose an instance for a compiled model by hand.
+models_that_fit

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 import typer
@@ -20,23 +20,18 @@ from rich.table import Table
 from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment
 from pilotage.cli.fetch_progress import shown_progress
 from pilotage.cli.flags import apply_overrides
-from pilotage.engines.compiled.buckets import (
-    WORTH_IT,
-    attention_cost,
-    choose_buckets,
-    padding_share,
-    powers_of_two,
-)
-from pilotage.engines.compiled.compilation import Order, compile_artifact
 from pilotage.engines.compiled.lengths import Lengths
 from pilotage.engines.compiled.manifest import CompiledManifest, NetworkRecord
-from pilotage.engines.compiled.target import Compiler
 from pilotage.engines.encoders.architecture import read_config
 from pilotage.engines.encoders.files import EncoderFiles, is_encoder
 from pilotage.errors import UsageError
 from pilotage.fetch import fetch
 from pilotage.spec import Deployment, load
 from pilotage.units import format_size, printable
+
+if TYPE_CHECKING:
+    from pilotage.engines.compiled.compilation import Order
+    from pilotage.engines.compiled.target import Compiler
 
 _SPEC_SUFFIXES: Final = (".yaml", ".yml")
 _MULTIPLE: Final = 8
@@ -130,6 +125,9 @@ def compile_model(
     Serve the folder with `pilotage serve FOLDER`: each request runs in the shortest length that
     holds it. What was interrupted goes on where it was.
     """
+    # Brings numpy, which the other verbs' start should not wait for.
+    from pilotage.engines.compiled.compilation import Order, compile_artifact  # noqa: PLC0415
+
     spec = _deployment(source, deployment)
     model = spec.model
     chosen_target = target or ("neuron" if model.engine == "neuron" else "cpu")
@@ -204,6 +202,13 @@ def _lengths(spec: Deployment, path: Path | None, longest: int) -> Lengths | Non
 def _buckets(
     most: int, lengths: Lengths | None, files: EncoderFiles, longest: int
 ) -> tuple[int, ...]:
+    from pilotage.engines.compiled.buckets import (  # noqa: PLC0415  numpy
+        WORTH_IT,
+        attention_cost,
+        choose_buckets,
+        powers_of_two,
+    )
+
     if lengths is None:
         return powers_of_two(longest)
     intermediate = read_config(files.folder).get("intermediate_size")
@@ -264,6 +269,8 @@ class _Screen:
 
     def plan(self, order: Order) -> None:
         """Which networks there will be, and what their padding costs."""
+        from pilotage.engines.compiled.buckets import padding_share  # noqa: PLC0415  numpy
+
         shown = ", ".join(map(str, order.buckets))
         self._console.print(
             f"buckets {shown} tokens; rows {', '.join(map(str, order.batches))}",

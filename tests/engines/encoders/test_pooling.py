@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from pilotage.engines.encoders.pooled import pooled
 from pilotage.engines.encoders.pooling import Pooling
 from pilotage.errors import ModelError, UnsupportedModelError
 
@@ -35,13 +36,13 @@ def write(folder, *kinds, **config):
 def test_modes(tmp_path, config, vector):
     pooling = Pooling.of_folder(write(tmp_path, "Transformer", "Pooling", **config))
     assert not pooling.normalize
-    assert pooling.vector(TOKENS) == pytest.approx(vector)
+    assert pooled(pooling, TOKENS) == pytest.approx(vector)
     assert pooling.width(2) == len(vector)
 
 
 def test_normalize(tmp_path):
     folder = write(tmp_path, "Transformer", "Pooling", "Normalize", pooling_mode_cls_token=True)
-    assert Pooling.of_folder(folder).vector(TOKENS) == pytest.approx([1.0, 0.0])
+    assert pooled(Pooling.of_folder(folder), TOKENS) == pytest.approx([1.0, 0.0])
 
 
 def test_without_modules_the_mean_is_normalised(tmp_path):

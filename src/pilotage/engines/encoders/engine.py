@@ -13,6 +13,7 @@ from pilotage.devices import DeviceSlice
 from pilotage.engines.config import EngineConfig
 from pilotage.engines.encoders.batching import next_batch
 from pilotage.engines.encoders.files import DEFAULT_BATCHED_TOKENS, EncoderFiles
+from pilotage.engines.encoders.pooled import pooled, scaled
 from pilotage.engines.encoders.runner import Floats, Runner
 from pilotage.engines.engine import EngineInfo, EngineOutput, EngineRequest, Tensor
 from pilotage.errors import UsageError
@@ -163,8 +164,8 @@ class EncoderEngine:
         if self._task == "question-answering":
             return answer[:tokens].T
         if answer.ndim == 1:  # the graph pools by itself
-            return self._pooling.scaled(answer)
-        return self._pooling.vector(answer[:tokens])
+            return scaled(self._pooling, answer)
+        return pooled(self._pooling, answer[:tokens])
 
     def _warm_up(self, longest: int, vocab_size: int) -> float:
         """Run a short and a full batch, and return the tokens a second of the full one.

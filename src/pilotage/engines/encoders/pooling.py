@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-
 from pilotage.engines.encoders.architecture import read_config
-from pilotage.engines.encoders.runner import Floats
 from pilotage.errors import ModelError, UnsupportedModelError
 
 Mode = Literal["cls", "mean", "max", "mean_sqrt_len_tokens"]
@@ -77,29 +74,6 @@ class Pooling:
     def width(self, hidden: int) -> int:
         """Length of the vector that comes of `hidden` values a token."""
         return hidden * len(self.modes)
-
-    def vector(self, tokens: Floats) -> Floats:
-        """The vector of a text from those of its tokens, ``[tokens, hidden]``."""
-        parts = [_pooled(tokens, mode) for mode in self.modes]
-        return self.scaled(parts[0] if len(parts) == 1 else np.concatenate(parts))
-
-    def scaled(self, vector: Floats) -> Floats:
-        """The vector at length 1, if that is wanted."""
-        if not self.normalize:
-            return vector
-        return np.asarray(vector / np.maximum(np.linalg.norm(vector), np.float32(1e-12)))
-
-
-def _pooled(tokens: Floats, mode: Mode) -> Floats:
-    match mode:
-        case "cls":
-            return np.asarray(tokens[0])
-        case "max":
-            return np.asarray(tokens.max(axis=0))
-        case "mean":
-            return np.asarray(tokens.mean(axis=0))
-        case "mean_sqrt_len_tokens":
-            return np.asarray(tokens.sum(axis=0) / np.sqrt(np.float32(len(tokens))))
 
 
 def _modes(folder: Path, place: str) -> tuple[Mode, ...]:

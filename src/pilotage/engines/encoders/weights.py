@@ -82,10 +82,6 @@ class EncoderWeights:
         """The tensor `name` of the task's head, such as ``classifier.weight``."""
         return self._get(name, shape)
 
-    def has_head(self, name: str) -> bool:
-        """Whether the file holds the tensor `name` of a head."""
-        return name in self._tensors
-
     def _get(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         found = name
         for new, old in _OLD_NAMES.items():  # layer norms of files from before 2019
