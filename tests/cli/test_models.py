@@ -116,6 +116,7 @@ def test_aliases(url: str, control: FakeModelControl) -> None:
         (["alias", "set", "small", "org/large"], "the name of a model"),
         (["alias", "set", "a b", "small"], "no name for an alias"),
         (["alias", "set", "chat", "small=x"], "'x' is no weight"),
+        (["alias", "set", "chat", "a=1=x"], "'x' is no weight"),
         (["alias", "set", "chat", "small="], "'' is no weight"),
         (["alias", "set", "chat", "small=0"], "'0' is no weight"),
         (["alias", "set", "chat", "small=-1"], "'-1' is no weight"),

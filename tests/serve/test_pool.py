@@ -14,9 +14,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pilotage.engines.engine import EngineOutput, Tensor
+from pilotage.engines.engine import EngineOutput, SamplingParams, Tensor
 from pilotage.serve import worker_link
-from pilotage.serve.generation import Generation, GenerationFailed, Overloaded, Unavailable
+from pilotage.serve.generation import (
+    Generation,
+    GenerationFailed,
+    Overloaded,
+    SubmitRequest,
+    Unavailable,
+)
 from pilotage.serve.pool import MAX_ATTEMPTS
 
 
@@ -89,6 +95,20 @@ def test_choices_of_a_request_stand_or_fall_together(play: Any, tools: Any) -> N
         assert bench.pool.state().queued_requests == 0
         assert bench.pool.state().running == 1
         assert len(bench.submit(10, 10)) == 2
+
+    play(scenario, ttft_target_s=2.0)
+
+
+def test_admission_can_be_asked_for_beforehand(play: Any, tools: Any) -> None:
+    async def scenario(bench: Any) -> None:
+        def wanted(count: int) -> list[SubmitRequest]:
+            return [SubmitRequest("r", [1] * 400, SamplingParams(max_tokens=9))] * count
+
+        bench.submit(10)
+        with pytest.raises(Overloaded):
+            bench.pool.check(wanted(9))
+        bench.pool.check(wanted(1))
+        assert (bench.pool.state().queued_requests, bench.pool.state().running) == (0, 1)
 
     play(scenario, ttft_target_s=2.0)
 

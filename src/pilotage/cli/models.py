@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -118,8 +118,11 @@ def set_alias(
     as_json: JsonOption = False,
 ) -> None:
     """Make an alias, or move it; requests that came before finish where they are."""
-    behind = [_target(target) for target in targets]
     with ModelsClient(url, key_file=api_key_file) as client:
+        # Names of models may have the mark in them that weights begin with.
+        marked = any("=" in target for target in targets)
+        names = [model.name for model in client.models()] if marked else []
+        behind = [_target(target, names) for target in targets]
         alias = client.set_alias(name, behind)
         _tell(alias, f"{name} is now {_shares(alias)}.", as_json=as_json)
 
@@ -138,9 +141,9 @@ def remove_alias(
         _tell({"name": name, "deleted": True}, f"Removed the alias {name}.", as_json=as_json)
 
 
-def _target(text: str) -> AliasTarget:
+def _target(text: str, names: Collection[str]) -> AliasTarget:
     model, mark, weight = text.rpartition("=")
-    if not mark:
+    if not mark or text in names:
         return AliasTarget(text)
     try:
         number = float(weight)

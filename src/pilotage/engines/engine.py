@@ -6,7 +6,7 @@ An engine works in token ids. Text (tokenizer, chat template, stop strings) belo
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -141,8 +141,19 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     encoder: EncoderTraits | None = None
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """An engine that holds more than Python frees with it, such as a device's memory."""
+
+    def close(self) -> None:
+        """Give it all back; the engine is idle, and not used again."""
+
+
 class Engine(Protocol):
-    """A model on a device slice, advanced one step at a time by a single thread."""
+    """A model on a device slice, advanced one step at a time by a single thread.
+
+    One that is `Closable` too is closed when its model is unloaded.
+    """
 
     info: EngineInfo
 

@@ -36,6 +36,9 @@ class AliasedModels:
         wanted = self.models[0].name if name is None else self.control.table.resolve(name) or name
         return next((model for model in self.models if model.name == wanted), None)
 
+    def peek(self, name):
+        return self.find(name)
+
     def names(self):
         return (*(model.name for model in self.models), *self.control.aliases())
 

@@ -19,6 +19,7 @@ def wait_until_cancelled(gateway, count=1):
         if len(gateway.dispatcher.generations) == count:
             break
         time.sleep(0.01)
+    assert len(gateway.dispatcher.generations) == count
     for generation in gateway.dispatcher.generations:
         assert generation.cancelled.wait(10)
 

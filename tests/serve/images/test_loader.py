@@ -62,9 +62,7 @@ def test_a_decoder_that_died_is_replaced(loader):
     for process in decoder_processes():
         process.send_signal(signal.SIGKILL)
         process.wait()
-    # Every idle one is found dead; one request meets at most two, and the next a living one.
-    with pytest.raises(ImageError, match="crashes the decoder"):
-        decode(loader, picture())
+    # The next image is not blamed for what it did not do.
     assert decode(loader, picture()).width == 8
 
 

@@ -418,6 +418,10 @@ def test_names_models_and_aliases(play: Any) -> None:
         manager.set_alias("other", (AliasTarget("a"), AliasTarget("b")))
         found = [manager.find("other") for _ in range(4)]
         assert sorted(model.name for model in found if model) == ["a", "a", "b", "b"]
+        peeked = [manager.peek("other") for _ in range(3)]
+        assert peeked == [manager.find("other")] * 3
+        assert (manager.peek(None), manager.peek("a")) == (default, default)
+        assert manager.peek("nobody") is None
         manager.remove_alias("other")
         assert manager.find("other") is None
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pilotage.catalog import ModelShape, read_header
 from pilotage.devices import Machine, PhysicalCore
 from pilotage.engines.memory import RUNTIME_BYTES
+from pilotage.engines.registry import ModelFiles
 from pilotage.errors import ResourceError, UsageError
 from pilotage.serve import launch as launch_module
 from pilotage.serve.launch import ServePlan, plan_serving
 from pilotage.serve.models import planned as planned_module
+from pilotage.serve.models.planned import plan_models
 from pilotage.spec import Deployment
 
 GIB = 1 << 30
@@ -118,3 +122,18 @@ def test_two_models_of_one_name(embedded_model: Path) -> None:
     with pytest.raises(UsageError, match="two models are called 'a'") as refusal:
         plan(embedded_model, {"served_name": "b"}, {"served_name": "a"})
     assert refusal.value.where == "serving.models[1]"
+
+
+@pytest.mark.parametrize(("asked", "longest"), [(None, 256), (128, 128), (512, 512)])
+def test_an_encoder_is_opened_as_long_as_the_spec_says(
+    embedded_model: Path, asked: int | None, longest: int
+) -> None:
+    """Whether it has so many positions is its engine's to say; nothing is cut in silence."""
+    shape = ModelShape.from_gguf(read_header(embedded_model))
+    advised = dataclasses.replace(shape, context_length=256)
+    files = ModelFiles(embedded_model, "openvino", advised, "embed", memory_bytes=GIB)
+    spec = Deployment.model_validate({"model": {"served_name": "e", "max_model_len": asked}})
+    (model,) = plan_models(
+        spec, [(spec.model, files)], [(0,)], free_bytes=4 * GIB, budgets=[4 * GIB]
+    )
+    assert model.max_model_len == longest

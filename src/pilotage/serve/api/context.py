@@ -99,6 +99,9 @@ class ModelDirectory(Protocol):
         An alias with weights may give another model each time. None when nobody has that name.
         """
 
+    def peek(self, name: str | None) -> ServedModel | None:
+        """What `find` would give, for questions about a model: no target's turn is taken."""
+
     def names(self) -> tuple[str, ...]:
         """All names that `find` knows, the default first."""
 
@@ -117,6 +120,10 @@ class FixedModels:
         if name is None:
             return self.models[0]
         return next((model for model in self.models if model.name == name), None)
+
+    def peek(self, name: str | None) -> ServedModel | None:
+        """See `ModelDirectory.peek`."""
+        return self.find(name)
 
     def names(self) -> tuple[str, ...]:
         """See `ModelDirectory.names`."""

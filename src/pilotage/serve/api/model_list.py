@@ -25,7 +25,7 @@ def card_of(context: GatewayContext, name: str) -> dict[str, Any]:
     # An alias is not looked up as a request is: that would take a turn from one of its targets.
     if targets is not None:
         return _alias_card(context, name, targets)
-    return _model_card(find_model(context, name))
+    return _model_card(find_model(context, name, peek=True))
 
 
 def _aliases(context: GatewayContext) -> dict[str, tuple[AliasTarget, ...]]:

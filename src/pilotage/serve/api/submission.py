@@ -25,13 +25,18 @@ _LONG_TEXT_CHARS = 8192
 T = TypeVar("T")
 
 
-def find_model(context: GatewayContext, name: str | None) -> ServedModel:
+def find_model(context: GatewayContext, name: str | None, *, peek: bool = False) -> ServedModel:
     """The served model called `name`; the first one for ``None``.
+
+    Args:
+        context: The gateway's.
+        name: What the client calls it.
+        peek: Nothing is generated, so that the request takes no turn of an alias's targets.
 
     Raises:
         ApiError: 404, listing the models.
     """
-    model = context.models.find(name)
+    model = context.models.peek(name) if peek else context.models.find(name)
     if model is None:
         raise ApiError(
             f"The model '{(name or '')[:128]}' does not exist. Served here: "

@@ -47,7 +47,7 @@ async def tokenize(
     request = parse(TokenizeRequest, body)
     if (request.prompt is None) == (request.messages is None):
         raise invalid("prompt", "Give either 'prompt' or 'messages'.")
-    model = find_model(context, request.model)
+    model = find_model(context, request.model, peek=True)
     exchange.model = model.name
     tokenizer = model.tokenizer
     if request.prompt is not None:
@@ -78,7 +78,7 @@ def detokenize(context: GatewayContext, exchange: Exchange, body: dict[str, Any]
         ApiError: The request does not fit.
     """
     request = parse(DetokenizeRequest, body)
-    model = find_model(context, request.model)
+    model = find_model(context, request.model, peek=True)
     exchange.model = model.name
     check_vocabulary(model, request.tokens, "tokens")
     return {"prompt": model.tokenizer.decode(request.tokens, skip_special_tokens=False)}

@@ -36,6 +36,10 @@ class _Process:
             )
         self.channel.settimeout(_SLOWEST_S)
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def end(self) -> None:
         self.channel.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,7 +95,7 @@ class Decoders:
                 os.close(source)
 
     def _outside(self, source: bytes | int, limits: ImageLimits, vision: VisionInput) -> Image:
-        for _ in range(2):  # a process may have died before this image came
+        for _ in range(2):  # a process may be killed over another's head
             process = self._idle_or_new()
             try:
                 image = _decoded_by(process, source, limits, vision)
@@ -112,10 +116,14 @@ class Decoders:
         raise ImageError("the image cannot be decoded: it crashes the decoder")
 
     def _idle_or_new(self) -> _Process:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return _Process()
+        while True:
+            try:
+                process = self._idle.get_nowait()
+            except queue.Empty:
+                return _Process()
+            if process.alive:
+                return process
+            process.end()  # killed while it was idle; no image of ours is to blame
 
 
 def _check_header(source: bytes | int, limits: ImageLimits) -> None:

@@ -50,6 +50,11 @@ class AliasTable:
         rotation = self._rotations.get(name)
         return None if rotation is None else rotation.turn()
 
+    def peek(self, name: str) -> str | None:
+        """What `resolve` would give; no target's turn is taken."""
+        rotation = self._rotations.get(name)
+        return None if rotation is None else rotation.targets[rotation.next()].model
+
     def set(self, name: str, targets: tuple[AliasTarget, ...]) -> None:
         """Make an alias, or move it; its targets' turns begin anew.
 
@@ -148,8 +153,8 @@ class _Rotation:
         self._had = [0] * len(targets)
         self._now = 0
 
-    def turn(self) -> str:
-        """The model whose turn it is."""
+    def next(self) -> int:
+        """The place of the target whose turn it is."""
         period = self._period
         chosen, earliest = 0, -1
         for index, (had, share) in enumerate(zip(self._had, self._shares, strict=True)):
@@ -157,9 +162,14 @@ class _Rotation:
                 closes = -(-(had + 1) * period // share)
                 if earliest < 0 or closes < earliest:
                     chosen, earliest = index, closes
+        return chosen
+
+    def turn(self) -> str:
+        """The model whose turn it is, which it takes."""
+        chosen = self.next()
         self._had[chosen] += 1
         self._now += 1
-        if self._now == period:  # all have had their share: the same from here on
+        if self._now == self._period:  # all have had their share: the same from here on
             self._now = 0
             self._had = [0] * len(self._had)
         return self.targets[chosen].model

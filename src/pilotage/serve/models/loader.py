@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from pilotage.devices import DeviceSlice
 from pilotage.engines.config import EngineConfig
-from pilotage.engines.engine import Engine
+from pilotage.engines.engine import Closable, Engine
 from pilotage.errors import ModelError, PilotageError, ResourceError
 
 _log = logging.getLogger("pilotage.worker")
@@ -132,6 +132,7 @@ class Loader:
             if task.config is not None:
                 news = self._opened(task.number, task.config)
             else:
+                _close(task.engine)
                 task.engine = None  # the last reference: its memory goes here, not in the loop
                 gc.collect()
                 news = Closed(task.number)
@@ -153,3 +154,12 @@ class Loader:
             _log.exception("loading %s failed", config.model)
             failure = ModelError(f"the engine could not open it: {error}", where=config.path)
             return Failed(number, config.model, failure)
+
+
+def _close(engine: Engine | None) -> None:
+    if isinstance(engine, Closable):
+        try:
+            engine.close()
+        except Exception:  # noqa: BLE001
+            # It goes either way, and the worker lives on with what is left.
+            _log.exception("closing an engine failed")

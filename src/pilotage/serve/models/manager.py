@@ -154,6 +154,11 @@ class ModelManager:
             found = self._served.get(behind)
         return found
 
+    def peek(self, name: str | None) -> ServedModel | None:
+        """See `ModelDirectory.peek`."""
+        behind = None if name is None else self._aliases.peek(name)
+        return self.find(name if behind is None else behind)
+
     def names(self) -> tuple[str, ...]:
         """See `ModelDirectory.names`."""
         return (*self._served, *self._aliases.all())

@@ -241,6 +241,9 @@ def plan_models(
         shape, memory = files.shape, None
         taken = files.memory_bytes or shape.weight_bytes + RUNTIME_BYTES
         length = min(spec.max_model_len or shape.context_length, shape.context_length)
+        if files.task != "generate":
+            # An encoder's files advise a length; its engine refuses what it has no positions for.
+            length = spec.max_model_len or shape.context_length
         if _has_plan(files):
             others = sum(fixed) - fixed[index] if _load(spec) == "preload" else 0
             memory = plan_memory(
