@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from pilotage.cli.flags import Overrides, with_spec_flags
+from pilotage.cli.plan_calibrate import calibrate
 from pilotage.cli.plan_check import check
 from pilotage.cli.plan_group import PlanGroup
 from pilotage.cli.plan_question import WorkloadFlags, config_of, demand_of_trace, wanted
@@ -35,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=False,
 )
 app.command("check")(check)
+app.command("calibrate")(calibrate)
 
 _WORKLOAD, _SEARCH, _PRICES, _OUTPUT = "Workload", "Search", "Prices", "Output"
 
@@ -237,9 +239,18 @@ class _Settings:
         return dataclasses.replace(found.plan, sensitivity=sensitivity(found))
 
     def machine(self, question: Question, deployment: Any, prices: PriceBook) -> Sequence[Option]:
-        """This machine as an option, where it was calibrated for this model."""
-        del question, deployment, prices
-        return ()
+        """This machine as an option, where it was calibrated; see `pilotage plan calibrate`."""
+        from pilotage.cli.plan_calibrate import FILE_NAME  # noqa: PLC0415
+        from pilotage.plan.host import HostCalibration  # noqa: PLC0415
+        from pilotage.plan.this_machine import on_this_machine  # noqa: PLC0415
+
+        found = HostCalibration.load(self.calibration or self.home / FILE_NAME)
+        if found is None:
+            if self.calibration is not None:
+                raise UsageError("there is no such file", where=str(self.calibration))
+            return ()
+        option = on_this_machine(question, found, prices, deployment.serving.memory_fraction)
+        return () if option is None else (option,)
 
 
 def _strategies(given: Sequence[str]) -> Any:

@@ -79,11 +79,27 @@ class Offers:
         return tuple(one for one in hosted if one in self.question.strategies)
 
     def usd_per_hour(self, machine: Machine) -> float | None:
-        """An instance's price, without anything else; None when nobody knows it."""
-        try:
-            return float(self.prices.ec2(machine.instance.name, self.question.market).amount)
-        except UnknownPriceError:
-            return None
+        """An instance's lowest price in any allowed strategy; None when nobody knows one."""
+        name, market = machine.instance.name, self.question.market
+        found = []
+        for strategy in self.strategies(machine):
+            if strategy.startswith("sagemaker"):
+                price = self.prices.find(f"ml.{name}")
+                if price is None and self.question.assumptions.estimate_sagemaker:
+                    price = self.prices.sagemaker_estimate(name).high
+            else:
+                price = self.prices.find(name if market == "on-demand" else f"{name}:{market}")
+            if price is not None:
+                found.append(float(price.amount))
+        return min(found, default=None)
+
+    def rank(self, machine: Machine) -> tuple[bool, float]:
+        """What instances are ordered by: those with a price first; else by EC2's on demand."""
+        known = self.usd_per_hour(machine)
+        if known is not None:
+            return False, known
+        price = self.prices.find(machine.instance.name)
+        return True, float(price.amount) if price is not None else math.inf
 
     def instances(self, layout: Layout, machine: Machine, copies: int) -> int:
         """Instances that so many copies take."""

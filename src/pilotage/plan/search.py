@@ -232,51 +232,62 @@ def _hosts(offers: Offers, layout: Layout) -> list[Machine]:
         and one.count >= layout.accelerators
         and offers.strategies(one)
     ]
-    return sorted(
-        able,
-        key=lambda one: (offers.usd_per_hour(one) or math.inf) / (one.count // layout.accelerators),
-    )
+
+    def each(machine: Machine) -> tuple[bool, float]:
+        unknown, hourly = offers.rank(machine)
+        return unknown, hourly / (machine.count // layout.accelerators)
+
+    return sorted(able, key=each)
 
 
-def _cheapest(offers: Offers, layout: Layout, copies: int) -> list[tuple[float, Machine]]:
-    """Dollars an hour of so many copies, on each machine that is worth a look."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """What so many copies cost on a machine; `unknown` when its price is a guess for the order."""
+
+    unknown: bool
+    usd_per_hour: float
+    machine: Machine
+
+
+def _cheapest(offers: Offers, layout: Layout, copies: int) -> list[_Row]:
+    """A row each machine that holds a copy, the cheapest first, guesses last."""
     rows = []
     for machine in _hosts(offers, layout):
-        price = offers.usd_per_hour(machine)
-        if price is not None:
-            rows.append((price * offers.instances(layout, machine, copies), machine))
-    rows.sort(key=lambda row: row[0])
-    return rows
+        unknown, hourly = offers.rank(machine)
+        cost = hourly * offers.instances(layout, machine, copies)
+        rows.append(_Row(unknown=unknown, usd_per_hour=cost, machine=machine))
+    return sorted(rows, key=lambda row: (row.unknown, row.usd_per_hour))
 
 
 def _simulated(question: Question, offers: Offers, sizer: Sizer, rated: list[Rated]) -> list[Sized]:
     peak = design_rate(question.demand)
-    queue: list[tuple[float, Rated]] = []
+    queue: list[tuple[_Row, Rated]] = []
     for one in rated:
         copies = max(1, math.ceil(peak / one.capacity.requests_per_s))
         rows = _cheapest(offers, one.layout, copies)
         if rows:
-            queue.append((rows[0][0], one))
-    queue.sort(key=lambda row: row[0])
+            queue.append((rows[0], one))
+    queue.sort(key=lambda row: (row[0].unknown, row[0].usd_per_hour))
     found: list[Sized] = []
     best = math.inf
     for expected, one in queue:
-        if expected > _SURELY_DEARER * best or len(found) >= MOST_SIMULATED:
+        dearer = expected.unknown or expected.usd_per_hour > _SURELY_DEARER * best
+        if (dearer and best < math.inf) or len(found) >= MOST_SIMULATED:
             break
         sized = sizer.size(one)
         found.append(sized)
-        if not sized.obstacles:
-            best = min(best, _cheapest(offers, one.layout, sized.copies)[0][0])
+        row = _cheapest(offers, one.layout, sized.copies)[0]
+        if not sized.obstacles and not row.unknown:
+            best = min(best, row.usd_per_hour)
     return found
 
 
 def _options(offers: Offers, sized: Sized) -> Iterable[Judged]:
     layout = sized.rated.layout
-    for _, machine in _cheapest(offers, layout, sized.copies)[:_MACHINES_A_LAYOUT]:
-        for strategy in offers.strategies(machine):
-            yield Judged(
-                option=offers.sized(sized, machine, strategy), sized=sized, machine=machine
-            )
+    for row in _cheapest(offers, layout, sized.copies)[:_MACHINES_A_LAYOUT]:
+        for strategy in offers.strategies(row.machine):
+            option = offers.sized(sized, row.machine, strategy)
+            yield Judged(option=option, sized=sized, machine=row.machine)
 
 
 def _provided(question: Question) -> Iterable[Strategy]:
