@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,13 @@ def test_what_cannot_be_used_is_refused(
     params = SamplingParams(**{"max_tokens": 3, **changes})
     with pytest.raises(ValueError, match=told):
         engines("llama").submit(EngineRequest(1, prompt, params, images))
+
+
+def test_a_closed_engine_holds_no_model(tiny: Tiny) -> None:
+    engine: Any = open_engine(config(tiny("llama")), CPU)
+    model = weakref.ref(engine.model)
+    engine.submit(EngineRequest(1, [3, 4], SamplingParams(max_tokens=2)))
+    engine.step()
+    engine.close()
+    assert model() is None
+    assert not engine.busy

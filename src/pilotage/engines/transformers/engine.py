@@ -9,6 +9,7 @@ Rows of the cache: those of decoding sequences come first, then the one that is 
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from typing import Any, Final
 
@@ -92,6 +93,17 @@ class TransformersEngine:
         while room > 0 and self._next_prompt(outputs):
             room -= self._prefill(room, outputs)
         return outputs
+
+    def close(self) -> None:
+        """Give the device's memory back, which PyTorch would keep for itself."""
+        self._waiting.clear()
+        self._decoding.clear()
+        self._known.clear()
+        self._prefilling = self._eyes = None
+        del self._runner
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def kv_cache_usage(self) -> float:
         """Share of the KV cache in use: tokens held of those planned for."""

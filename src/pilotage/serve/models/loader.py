@@ -156,7 +156,7 @@ class Loader:
             return Failed(number, config.model, failure)
 
 
-def _close(engine: Engine | None) -> None:
+def _close(engine: object) -> None:
     if isinstance(engine, Closable):
         try:
             engine.close()
