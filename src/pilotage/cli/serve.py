@@ -18,6 +18,7 @@ from rich.table import Table
 from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment
 from pilotage.cli.fetch_progress import shown_progress
 from pilotage.cli.flags import Overrides, apply_overrides, with_spec_flags
+from pilotage.cli.serve_plan import plan_overrides
 from pilotage.devices import DeviceSlice
 from pilotage.devices.numbers import format_ranges
 from pilotage.fetch import FetchedModel, default_home, fetch
@@ -46,6 +47,12 @@ def serve(
     deployment: Annotated[
         str | None, typer.Option(help="Which deployment, when the spec is a portfolio.")
     ] = None,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="A plan.json: its engine settings stand for the spec's; flags win."
+        ),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Show what would be served, and stop.")
     ] = False,
@@ -59,7 +66,10 @@ def serve(
     Flags stand for the spec's own fields and win over them. Ctrl-C drains: what is in flight is
     finished first.
     """
-    spec = apply_overrides(_deployment(target, deployment), overrides)
+    spec = _deployment(target, deployment)
+    if plan_file is not None:
+        spec = apply_overrides(spec, plan_overrides(plan_file))
+    spec = apply_overrides(spec, overrides)
     configure(spec.serving.log_format, spec.serving.log_level)
     screen = _JsonScreen() if as_json else _Screen()
     home = default_home()

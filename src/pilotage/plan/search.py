@@ -29,6 +29,7 @@ from pilotage.plan.memory import weights_of
 from pilotage.plan.offers import ON_INSTANCES, Offers
 from pilotage.plan.option import Configuration, Obstacle, Option, Strategy
 from pilotage.plan.question import Question, check
+from pilotage.plan.report.wording import label
 from pilotage.plan.result import Curve, ModelFacts, Note, ParetoPoint, Plan, worst_shortfall
 from pilotage.plan.roofline import RooflineModel, image_patches
 from pilotage.plan.sizing import Rated, Sized, Sizer, design_rate
@@ -386,8 +387,6 @@ def _plan(
 
 
 def _pareto(judged: list[Judged], chosen: Option | None) -> Iterable[ParetoPoint]:
-    from pilotage.plan.report.wording import label  # noqa: PLC0415
-
     for one in judged:
         option = one.option
         if option.cost is None or option.estimate is None or option.estimate.e2e is None:
