@@ -17,7 +17,8 @@ from pilotage.errors import ResourceError, StoreError, UsageError
 from pilotage.serve import launch as launch_module
 from pilotage.serve.config import GatewayConfig, WorkerConfig, read_config
 from pilotage.serve.keys import KeyStore
-from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
+from pilotage.serve.launch import ServePlan, launch, plan_serving
+from pilotage.serve.listener import open_listener
 from pilotage.serve.supervisor import Supervisor
 from pilotage.spec import Deployment
 

@@ -22,7 +22,8 @@ from pilotage.cli.serve_plan import plan_overrides
 from pilotage.devices import DeviceSlice
 from pilotage.devices.numbers import format_ranges
 from pilotage.fetch import FetchedModel, default_home, fetch
-from pilotage.serve.launch import ServePlan, launch, open_listener, plan_serving
+from pilotage.serve.launch import ServePlan, launch, plan_serving
+from pilotage.serve.listener import open_listener
 from pilotage.serve.models.planned import PlannedModel
 from pilotage.serve.supervisor import Event
 from pilotage.serve.telemetry.logs import configure

@@ -10,8 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,24 +28,25 @@ from pilotage.serve.api.context import (
 )
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, GatewayConfig, ModelConfig, read_config
-from pilotage.serve.control import ModelStatus
 from pilotage.serve.external.backend import ExternalBackend
 from pilotage.serve.external.engine_metrics import merged_exposition
 from pilotage.serve.external.external_model import ExternalServedModel, external_model
 from pilotage.serve.external.planning import endpoint_file
+from pilotage.serve.http_server import InFlight, QuietServer
 from pilotage.serve.images import ImageLoader
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.models.fleet import Fleet
-from pilotage.serve.models.manager import ManagedModel, ModelManager
+from pilotage.serve.models.managed import ManagedModel
+from pilotage.serve.models.manager import ModelManager
 from pilotage.serve.models.planned import spec_aliases
 from pilotage.serve.models.saved_state import StateFile
 from pilotage.serve.pool import WorkerPool
 from pilotage.serve.rate_limits import RateLimiter
 from pilotage.serve.telemetry import logs
 from pilotage.serve.telemetry.metrics import Metrics
-from pilotage.serve.telemetry.snapshot import ReplicaSnapshot, Snapshot, WorkerSnapshot
+from pilotage.serve.telemetry.snapshot import Snapshot
 from pilotage.serve.telemetry.tracing import open_tracer
-from pilotage.serve.worker_link import WorkerLink
+from pilotage.serve.worker_snapshot import worker_snapshot
 from pilotage.spec import Deployment
 from pilotage.tokens import Tokenizer
 
@@ -62,35 +62,6 @@ _REASONS: Final = {
     "draining": "the server is shutting down",
 }
 _log = logging.getLogger("pilotage.gateway")
-
-
-class InFlight:
-    """Counts the HTTP requests that are being answered, so that a drain knows when it is done."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self.count = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass a request on."""
-        self.count += 1
-        self.idle.clear()
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self.count -= 1
-            if not self.count:
-                self.idle.set()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn, without signal handlers of its own: the gateway decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Gateway:
@@ -174,7 +145,7 @@ class Gateway:
         # Nothing is ever written to stdin: readable means that the supervisor is gone.
         orphaned = asyncio.Event()
         loop.add_reader(sys.stdin.fileno(), orphaned.set)
-        server = _Server(
+        server = QuietServer(
             uvicorn.Config(
                 self._app,
                 http="httptools",
@@ -281,7 +252,7 @@ class Gateway:
             retries=sum(pool.retries for pool in pools),
             queue_by_model={status.name: status.queued for status in statuses},
             workers=tuple(
-                _worker_snapshot(link, board, worker.device.name, statuses)
+                worker_snapshot(link, board, worker.device.name, statuses)
                 for (link, board), worker in zip(boards, self._config.workers, strict=True)
             ),
             cpu_s={
@@ -339,37 +310,6 @@ class Gateway:
             labels=model.labels,
         )
         return ManagedModel(model, served, pool)
-
-
-def _worker_snapshot(
-    link: WorkerLink, board: Board, device: str, statuses: Sequence[ModelStatus]
-) -> WorkerSnapshot:
-    up = [replica for replica in link.replicas.values() if replica.info is not None]
-    tokens = sum(replica.info.kv_cache_tokens for replica in up if replica.info)
-    used = sum(
-        replica.kv_cache_usage * replica.info.kv_cache_tokens for replica in up if replica.info
-    )
-    return WorkerSnapshot(
-        worker=str(link.index),
-        up=link.up,
-        restarts=board.restarts,
-        running_requests=sum(len(replica.held) for replica in up),
-        kv_cache_usage_ratio=used / tokens if tokens else 0.0,
-        kv_cache_tokens=tokens,
-        prefill_tokens_per_s=max((r.prefill_tokens_per_s for r in up), default=0.0),
-        device=device,
-        models=tuple(
-            ReplicaSnapshot(
-                model=status.name,
-                memory_bytes=replica.memory_bytes,
-                running_requests=replica.running,
-            )
-            for status in statuses
-            for replica in status.replicas
-            # An engine that is a server of its own has a worker number, but no worker.
-            if replica.worker == link.index and replica.device == device
-        ),
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,32 +6,24 @@ port that is taken, a model no engine reads, memory that is not there.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import os
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pilotage.devices import DeviceSlice, process_environment
 from pilotage.engines.memory import free_memory
-from pilotage.errors import ResourceError, StoreError, UsageError
+from pilotage.errors import StoreError, UsageError
 from pilotage.serve.board import Board
 from pilotage.serve.child import Child
-from pilotage.serve.config import (
-    GatewayConfig,
-    ModelConfig,
-    PlacedEngine,
-    WorkerConfig,
-    write_config,
-)
+from pilotage.serve.child_configs import children_log_format, model_config, worker_config
+from pilotage.serve.config import GatewayConfig, WorkerConfig, write_config
 from pilotage.serve.external.planning import check_external, keeper_child
 from pilotage.serve.keys import KeyStore, default_key_file
 from pilotage.serve.models.planned import (
@@ -43,11 +35,7 @@ from pilotage.serve.models.planned import (
     plan_workers,
 )
 from pilotage.serve.supervisor import Event, Supervisor
-from pilotage.spec import Deployment, ServingSpec
-
-_BACKLOG = 2048
-_LONGEST_SOCKET_PATH = 107
-"""Bytes of a Unix socket's path (108 with the final NUL, in Linux)."""
+from pilotage.spec import Deployment
 
 _TMPDIR_HINT = "Set TMPDIR to a folder with room"
 
@@ -118,48 +106,6 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
     return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys)
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """Bind the address now, so that a taken port is known before the model is loaded.
-
-    Raises:
-        ResourceError: The port is taken, or the address is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError) as error:  # UnicodeError: a label longer than names may have
-        raise ResourceError(
-            f"there is no address {host}",
-            where="--host",
-            hint="Give one of this machine's addresses, such as 127.0.0.1",
-        ) from error
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _not_bound(error, host, port) from error
-    return listener
-
-
-def _not_bound(error: OSError, host: str, port: int) -> ResourceError:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        return ResourceError(
-            "the port is taken by another process",
-            where=where,
-            hint="Stop that one, or choose another with --port (0 takes any free port)",
-        )
-    if error.errno == errno.EACCES:
-        return ResourceError(
-            "this user may not listen on that port", where=where, hint="Take one above 1023"
-        )
-    return ResourceError(f"cannot listen there: {error.strerror}", where=where)
-
-
 @contextmanager
 def launch(
     plan: ServePlan,
@@ -200,10 +146,12 @@ def _supervisor(
     notify: Callable[[Event, str], None],
 ) -> Supervisor:
     serving = plan.deployment.serving
-    workers = tuple(_worker_config(plan, piece, home, folder) for piece in plan.slices)
+    workers = tuple(
+        worker_config(plan.deployment, plan.models, piece, home, folder) for piece in plan.slices
+    )
     gateway = GatewayConfig(
         deployment=plan.deployment.model_dump_json(),
-        models=tuple(_model_config(model, serving, home) for model in plan.models),
+        models=tuple(model_config(model, serving, home) for model in plan.models),
         workers=workers,
         budgets=plan.budgets,
         state=str(folder / "gateway.state"),
@@ -212,7 +160,7 @@ def _supervisor(
         created=int(time.time()),
         board=str(folder / "gateway.board"),
         errors=str(folder / "gateway.error"),
-        log_format=_log_format(plan.deployment),
+        log_format=children_log_format(plan.deployment),
         log_level=serving.log_level,
     )
     children = [
@@ -232,7 +180,7 @@ def _supervisor(
             number,
             home=home,
             folder=folder,
-            log_format=_log_format(plan.deployment),
+            log_format=children_log_format(plan.deployment),
         )
         for number, model in enumerate(one for one in plan.models if one.external)
     ]
@@ -244,63 +192,6 @@ def _supervisor(
         hang_timeout_s=serving.hang_timeout,
         notify=notify,
     )
-
-
-def _worker_config(plan: ServePlan, piece: DeviceSlice, home: Path, folder: Path) -> WorkerConfig:
-    """A worker, with the models it has from the start."""
-    name = f"worker-{piece.worker}"
-    address = str(folder / f"{name}.sock")
-    if len(os.fsencode(address)) > _LONGEST_SOCKET_PATH:
-        raise StoreError(
-            f"the path of the temporary folder is too long for a Unix socket "
-            f"({_LONGEST_SOCKET_PATH} bytes)",
-            where=str(folder),
-            hint="Set TMPDIR to a folder with a shorter path, such as /tmp",
-        )
-    serving = plan.deployment.serving
-    return WorkerConfig(
-        index=piece.worker,
-        device=piece,
-        engines=tuple(
-            model.engine_config(serving, home / "compiled")
-            for model in plan.models
-            if model.load == "preload" and piece.worker in model.workers
-            for _ in range(model.copies)
-        ),
-        socket=address,
-        board=str(folder / f"{name}.board"),
-        errors=str(folder / f"{name}.error"),
-        log_format=_log_format(plan.deployment),
-        log_level=serving.log_level,
-    )
-
-
-def _model_config(model: PlannedModel, serving: ServingSpec, home: Path) -> ModelConfig:
-    """A model as the gateway knows it; one whose engine is a server of its own has no places."""
-    config = model.engine_config(serving, home / "compiled")
-    return ModelConfig(
-        name=model.name,
-        source=model.spec.source,
-        engine=model.files.engine,
-        load=model.load,
-        task=model.files.task,
-        path=str(model.files.path),
-        max_model_len=model.max_model_len,
-        vision=model.files.vision,
-        labels=getattr(model.files, "labels", ()),
-        placed=tuple(
-            PlacedEngine(worker=worker, config=config, copies=model.copies)
-            for worker in model.workers
-        ),
-    )
-
-
-def _log_format(deployment: Deployment) -> Literal["text", "json"]:
-    """What "auto" means here: the children's own standard error is a pipe to this process."""
-    chosen = deployment.serving.log_format
-    if chosen == "auto":
-        return "text" if sys.stderr.isatty() else "json"
-    return chosen
 
 
 def _child(

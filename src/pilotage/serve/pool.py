@@ -15,6 +15,7 @@ from itertools import count
 from typing import Final, Literal
 
 from pilotage.engines.engine import EngineInfo, EngineOutput
+from pilotage.serve.absence import DEFAULT_LOAD_S, Absence
 from pilotage.serve.active import ActiveGeneration, Phase
 from pilotage.serve.admission import CompletionLengths, Verdict, WorkerLoad, assess
 from pilotage.serve.generation import (
@@ -25,19 +26,13 @@ from pilotage.serve.generation import (
     Unavailable,
 )
 from pilotage.serve.link import Step
-from pilotage.serve.models.affinity import PrefixAffinity, block_hashes
 from pilotage.serve.models.replica import Replica
+from pilotage.serve.replica_choice import ReplicaChoice, replica_key
 
 MAX_ATTEMPTS: Final = 3
 """Workers a request may be given to; one that outlived three is likely what kills them."""
 
 _TICK_S: Final = 0.05
-_DEFAULT_LOAD_S: Final = 10.0
-_QUIET_S: Final = 3.0
-_BUSIER: Final = 0.25
-"""Share of its slots by which a replica may be fuller than the emptiest one and still get the
-prompts whose beginning it knows."""
-
 _MOST_WAITING: Final = 4096
 """Sequences that may wait for a model to be loaded; nobody knows yet how fast it will be."""
 
@@ -97,13 +92,11 @@ class WorkerPool:
         self._on_wanted = on_wanted
         self._queue: deque[ActiveGeneration] = deque()
         self._lengths = CompletionLengths()
-        self._affinity: PrefixAffinity[tuple[int, int]] = PrefixAffinity()
+        self._choice = ReplicaChoice(self._lengths)
         self._numbers = count(1)
         self._last_number = 0
         self._was_ready = False
-        self._last_info: EngineInfo | None = None
-        self._down_since: float | None = None
-        self._restart_s: float | None = None
+        self._absence = Absence(max(ttft_target_s, queue_timeout_s))
         self._retries = 0
         self.draining = False
         self.unloaded = False
@@ -174,7 +167,7 @@ class WorkerPool:
 
     def info(self) -> EngineInfo | None:
         """What a worker can hold, as last told; None before the first was ready."""
-        return self._last_info
+        return self._absence.info
 
     def state(self) -> PoolState:
         """A snapshot."""
@@ -234,18 +227,15 @@ class WorkerPool:
     def on_up(self, replica: Replica) -> None:
         """A replica is ready."""
         now = asyncio.get_running_loop().time()
-        if self._down_since is not None:
-            self._restart_s = now - self._down_since
-            self._down_since = None
         others = [other for other in self._replicas if other is not replica]
-        self._replicas = tuple(sorted([*others, replica], key=_key))
+        self._replicas = tuple(sorted([*others, replica], key=replica_key))
         if self.loading_until is not None:
             self.loading_until = None
             for generation in self._queue:  # what they waited so far was for the model
                 generation.queued_at = now
                 generation.shed_at = now + self._queue_timeout_s
         self._was_ready = True
-        self._last_info = replica.info
+        self._absence.ended(replica.info, now)
         self._dispatch()
 
     def on_step(self, replica: Replica, step: Step) -> None:
@@ -273,8 +263,8 @@ class WorkerPool:
         held = sorted(replica.held.values(), key=lambda generation: generation.id, reverse=True)
         replica.held.clear()
         if not any(other.up for other in self._replicas):
-            self._down_since = asyncio.get_running_loop().time()
-        self._affinity.forget(_key(replica))
+            self._absence.began(asyncio.get_running_loop().time())
+        self._choice.forget(replica)
         for waiting in self._queue:
             waiting.patient = True
         for generation in held:
@@ -307,7 +297,7 @@ class WorkerPool:
     def on_closed(self, replica: Replica) -> None:
         """A replica will not come back."""
         self._replicas = tuple(other for other in self._replicas if other is not replica)
-        self._affinity.forget(_key(replica))
+        self._choice.forget(replica)
 
     # Inside -----------------------------------------------------------------------------------
 
@@ -339,7 +329,7 @@ class WorkerPool:
             if generation.cancelled:
                 self._queue.popleft()
                 continue
-            replica = self._best(generation, now, closed)
+            replica = self._choice.best(generation, self._replicas, now, closed)
             if replica is not None:
                 self._queue.popleft()
                 generation.dispatched()
@@ -351,57 +341,6 @@ class WorkerPool:
                 closed.add(generation.request.worker)
                 passed.append(self._queue.popleft())
         self._queue.extendleft(reversed(passed))
-
-    def _best(
-        self, generation: ActiveGeneration, now: float, closed: Collection[int]
-    ) -> Replica | None:
-        """The replica with most free slots, quiet ones last; None when no one has room.
-
-        One that has the beginning of the prompt in its cache comes first, unless it is clearly
-        busier.
-        """
-        asked = generation.request.worker
-        best: Replica | None = None
-        for replica in self._replicas:
-            if (
-                not replica.free_slots
-                or not replica.takes(generation)
-                or (asked is not None and asked != replica.worker)
-                or replica.worker in closed
-                or not replica.has_room(generation, self._lengths)
-            ):
-                continue
-            if best is None or _rank(replica, now) < _rank(best, now):
-                best = replica
-        if best is None or len(self._replicas) == 1 or not best.info:
-            return best
-        if best.info.task != "generate":
-            return best
-        if generation.blocks is None:
-            generation.blocks = block_hashes(generation.request.prompt_ids)
-        best = self._with_prefix(generation, best, now, closed)
-        self._affinity.given(generation.blocks, _key(best))
-        return best
-
-    def _with_prefix(
-        self, generation: ActiveGeneration, best: Replica, now: float, closed: Collection[int]
-    ) -> Replica:
-        """The replica that has the prompt's beginning, if it may be taken instead of `best`."""
-        known = self._affinity.find(generation.blocks or ())
-        if known is None or known == _key(best) or generation.request.worker is not None:
-            return best
-        for replica in self._replicas:
-            if _key(replica) != known or not replica.free_slots or replica.worker in closed:
-                continue
-            quiet, load = _rank(replica, now)
-            if (
-                not quiet
-                and load <= _rank(best, now)[1] + _BUSIER
-                and replica.takes(generation)
-                and replica.has_room(generation, self._lengths)
-            ):
-                return replica
-        return best
 
     def _cancel(self, generation: ActiveGeneration) -> None:
         if generation.phase is Phase.QUEUED:
@@ -424,7 +363,7 @@ class WorkerPool:
             generation.fail(
                 Unavailable(
                     "the model was not loaded in time",
-                    retry_after_s=_DEFAULT_LOAD_S,
+                    retry_after_s=DEFAULT_LOAD_S,
                     code="model_loading",
                 )
                 if self.loading_until is not None
@@ -468,7 +407,7 @@ class WorkerPool:
             Unavailable: There will be none soon enough.
             Overloaded: Too much waits already.
         """
-        since = self._gone_since(worker)
+        since = self._absence.since(self._replicas, worker)
         until = self.loading_until
         absent = worker is not None and since is None and self._was_ready
         if self._on_wanted is not None and (self.unloaded or absent):
@@ -477,42 +416,13 @@ class WorkerPool:
             if len(self._queue) + len(requests) > _MOST_WAITING:
                 raise Overloaded(
                     "too many requests wait for the model to be loaded",
-                    retry_after_s=_DEFAULT_LOAD_S,
+                    retry_after_s=DEFAULT_LOAD_S,
                 )
             return until
-        info = self._last_info
-        if since is None or info is None:
-            raise Unavailable(
-                "the model is still loading", retry_after_s=_DEFAULT_LOAD_S, code="model_loading"
-            )
-        usual = info.load_s if self._restart_s is None else self._restart_s
-        left = usual - (now - since)
-        longest = max(self._ttft_target_s, self._queue_timeout_s)
-        if left > longest or left < -usual:  # or it is overdue, and who knows when it comes
-            raise Unavailable(
-                "no worker is up; one is being started",
-                retry_after_s=max(1.0, left),
-                code="no_worker",
-            )
-        coming = WorkerLoad(
-            free_slots=info.max_num_seqs,
-            remaining_tokens=(),
-            prefill_backlog=0,
-            prefill_tokens_per_s=info.prefill_tokens_per_s,
-            step_s=0.0,
-            batched_tokens=info.max_num_batched_tokens,
-        )
+        coming, left = self._absence.expected(since, now)
+        longest = self._absence.longest_s
         self._assess([coming], requests, longest - max(0.0, left))
         return now + longest
-
-    def _gone_since(self, worker: int | None) -> float | None:
-        """Since when there is no replica (on this worker); None if there never was one."""
-        lost = [
-            replica.down_since
-            for replica in self._replicas
-            if replica.down_since is not None and worker in (None, replica.worker)
-        ]
-        return min(lost, default=self._down_since if worker is None else None)
 
     def _state(self) -> PoolHealth:
         if self.draining:
@@ -522,12 +432,3 @@ class WorkerPool:
         oldest = asyncio.get_running_loop().time() - self._stalled_after_s
         alive = any(replica.up and replica.last_sign > oldest for replica in self._replicas)
         return "ready" if alive else "stalled"
-
-
-def _key(replica: Replica) -> tuple[int, int]:
-    return replica.worker, replica.number
-
-
-def _rank(replica: Replica, now: float) -> tuple[bool, float]:
-    assert replica.info is not None
-    return now - replica.last_sign > _QUIET_S, len(replica.held) / replica.info.max_num_seqs

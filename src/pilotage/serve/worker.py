@@ -17,16 +17,16 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pilotage.devices import pin
-from pilotage.engines.engine import Engine, EngineOutput, EngineRequest
+from pilotage.engines.engine import Engine, EngineOutput
 from pilotage.engines.opening import open_engine
 from pilotage.errors import PilotageError
 from pilotage.serve.board import Board, State
 from pilotage.serve.config import FATAL_EXIT, WorkerConfig, read_config
+from pilotage.serve.held_engine import HeldEngine
 from pilotage.serve.link import (
     Alive,
     Cancel,
@@ -59,61 +59,13 @@ _READ: Final = 1 << 20
 _log = logging.getLogger("pilotage.worker")
 
 
-@dataclass(slots=True)
-class _Held:
-    """An engine and what the worker keeps beside it.
-
-    Attributes:
-        number: What the link calls it.
-        model: The model's name.
-        rate: Its prefill rate.
-        held: Requests it has not let go of.
-        refused: Endings of requests that it did not take.
-        unproven: Requests whose JSON schema has yet to bring a token.
-        leaving: Whether it is closed once it has let go of what it holds.
-    """
-
-    number: int
-    model: str
-    engine: Engine
-    rate: PrefillRate
-    held: set[int] = field(default_factory=set)
-    refused: list[EngineOutput] = field(default_factory=list)
-    unproven: set[int] = field(default_factory=set)
-    leaving: bool = False
-
-    @property
-    def has_news(self) -> bool:
-        return self.engine.busy or bool(self.refused)
-
-    def submit(self, request: EngineRequest) -> None:
-        try:
-            self.engine.submit(request)
-        except ValueError as error:
-            self.refused.append(EngineOutput(request.id, [], None, "error", str(error)))
-            return
-        self.held.add(request.id)
-        if request.params.json_schema is not None:
-            self.unproven.add(request.id)
-        self.rate.submitted(request.id, len(request.prompt_ids))
-
-    def cancel_all(self) -> None:
-        self.refused.clear()
-        for request_id in self.held:
-            self.engine.cancel(request_id)
-
-    def blamed(self) -> list[EngineOutput]:
-        reason = "the engine could not compile the JSON schema"
-        return [EngineOutput(number, [], None, "error", reason) for number in self.unproven]
-
-
 class Worker:
     """The loop between link and engines."""
 
     def __init__(self, config: WorkerConfig, engines: list[Engine], board: Board) -> None:
         self._config = config
         self._board = board
-        self._engines: dict[int, _Held] = {}
+        self._engines: dict[int, HeldEngine] = {}
         for number, (asked, engine) in enumerate(zip(config.engines, engines, strict=True)):
             self._add(number, asked.model, engine)
         self._turn = 0
@@ -147,7 +99,7 @@ class Worker:
 
     def _add(self, number: int, model: str, engine: Engine) -> None:
         rate = PrefillRate(engine.info.prefill_tokens_per_s)
-        self._engines[number] = _Held(number, model, engine, rate)
+        self._engines[number] = HeldEngine(number, model, engine, rate)
 
     # Messages ---------------------------------------------------------------------------------
 
@@ -262,7 +214,7 @@ class Worker:
         if not self._engines:
             self._send(encode(Alive()))
 
-    def _next(self) -> _Held | None:
+    def _next(self) -> HeldEngine | None:
         """The engine with news that has waited longest for its turn."""
         if len(self._engines) == 1:
             (only,) = self._engines.values()
@@ -275,7 +227,7 @@ class Worker:
                 return self._engines[number]
         return None
 
-    def _step(self, held: _Held) -> None:
+    def _step(self, held: HeldEngine) -> None:
         outputs: list[EngineOutput] = []
         busy = held.engine.busy
         took = 0.0
@@ -302,7 +254,7 @@ class Worker:
         held.refused = []
         self._tell(held, outputs, took)
 
-    def _tell(self, held: _Held, outputs: list[EngineOutput], took: float) -> None:
+    def _tell(self, held: HeldEngine, outputs: list[EngineOutput], took: float) -> None:
         if self._connection is None:
             return
         usage = held.engine.kv_cache_usage()

@@ -19,7 +19,8 @@ from pilotage.serve.config import ModelConfig, PlacedEngine
 from pilotage.serve.control import AliasTarget, ModelStatus
 from pilotage.serve.generation import Generation, GenerationFailed, SubmitRequest, Unavailable
 from pilotage.serve.models.fleet import Fleet
-from pilotage.serve.models.manager import ManagedModel, ModelManager
+from pilotage.serve.models.managed import ManagedModel
+from pilotage.serve.models.manager import ModelManager
 from pilotage.serve.models.saved_state import StateFile
 from pilotage.serve.pool import WorkerPool
 

@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pilotage.errors import ModelError, PilotageError, ResourceError, UsageError
 from pilotage.serve.api.context import ServedModel
-from pilotage.serve.config import ModelConfig, PlacedEngine
-from pilotage.serve.control import AliasTarget, ModelState, ModelStatus, ReplicaStatus
+from pilotage.serve.config import PlacedEngine
+from pilotage.serve.control import AliasTarget, ModelStatus
 from pilotage.serve.generation import GenerationFailed, Unavailable
 from pilotage.serve.models.aliases import AliasTable
 from pilotage.serve.models.fleet import Fleet
+from pilotage.serve.models.managed import ExternalModel, ManagedModel
 from pilotage.serve.models.memory_budget import choose_victims
 from pilotage.serve.models.saved_state import SavedState, StateFile
-from pilotage.serve.pool import WorkerPool
+from pilotage.serve.models.status import model_status
 from pilotage.serve.worker_link import WorkerLink, WorkerLost
 from pilotage.units import format_size
 
@@ -37,49 +37,6 @@ _TRY_AGAIN_S: Final = 30.0
 
 _ROOM_RETRY_S: Final = 5.0
 _log = logging.getLogger("pilotage.gateway")
-
-
-class ExternalModel(Protocol):
-    """A model whose engine is a server of its own: always loaded, none of the workers' business."""
-
-    @property
-    def served(self) -> ServedModel:
-        """How the API sees it."""
-
-    def status(self) -> ModelStatus:
-        """How it is."""
-
-
-@dataclass(slots=True)
-class ManagedModel:
-    """A model that workers hold.
-
-    Attributes:
-        config: What is known of it from the start.
-        served: How the API sees it.
-        pool: Its requests.
-        loading: The load that is under way, or was.
-        loaded_at: When it was last loaded, on the event loop's clock.
-        failure: Why it could not be loaded the last time.
-        failed_until: Until when that is not tried again for a request.
-    """
-
-    config: ModelConfig
-    served: ServedModel
-    pool: WorkerPool
-    loading: asyncio.Task[None] | None = None
-    loaded_at: float = 0.0
-    failure: PilotageError | None = None
-    failed_until: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """What clients call it."""
-        return self.config.name
-
-    def on(self, worker: int) -> PlacedEngine | None:
-        """How it is opened on a worker; None where it is not to be."""
-        return next((placed for placed in self.config.placed if placed.worker == worker), None)
 
 
 class ModelManager:
@@ -459,49 +416,7 @@ class ModelManager:
     def _status(self, name: str) -> ModelStatus:
         if name in self._external:
             return self._external[name].status()
-        model = self._models[name]
-        replicas = tuple(
-            status
-            for placed in model.config.placed
-            if (status := self._replica_status(model, placed)) is not None
-        )
-        states = {replica.state for replica in replicas}
-        best: ModelState = "unloaded" if model.failure is None else "failed"
-        for state in ("unloading", "loading", "ready"):
-            if state in states:
-                best = state
-        used = model.pool.last_used
-        return ModelStatus(
-            name=name,
-            source=model.config.source,
-            engine=model.config.engine,
-            task=model.config.task,
-            state=best,
-            replicas=replicas,
-            queued=model.pool.state().queued_requests,
-            last_used_s=None if used is None else _now() - used,
-            error=None if model.failure is None else str(model.failure),
-        )
-
-    def _replica_status(self, model: ManagedModel, placed: PlacedEngine) -> ReplicaStatus | None:
-        link = self._fleet.links[placed.worker]
-        copies = link.copies(model.name)
-        state: ModelState
-        if any(replica.up and not replica.leaving for replica in copies):
-            state = "ready"
-        elif any(replica.up for replica in copies):
-            state = "unloading"
-        elif (model.name, placed.worker) in self._wanted:
-            state = "loading"
-        else:
-            return None
-        return ReplicaStatus(
-            worker=placed.worker,
-            device=self._devices[placed.worker],
-            state=state,
-            running=sum(len(replica.held) for replica in copies),
-            memory_bytes=placed.config.memory_bytes * placed.copies,
-        )
+        return model_status(self._models[name], self._fleet, self._devices, self._wanted)
 
 
 def _under_way(model: ManagedModel) -> bool:
