@@ -148,10 +148,10 @@ def test_a_trace_gives_rate_and_lengths(tmp_path: Path, spec: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--rate", "0/s"), 2, "greater than 0"),
+        (("--rate", "0/s"), 2, "--rate: should be more than 0"),
         (("--ttft-p99", "2s", "--e2e-p99", "1s"), 2, "contradict"),
         (("--max-model-len", "1000000"), 2, "longer than the model's context"),
-        (("--usd-per-month", "0"), 2, "greater than 0"),
+        (("--usd-per-month", "0"), 2, "more than 0"),
         (("--region", "eu-west-1"), 2, "no prices are known"),
         (("--region", "nowhere"), 2, "no AWS region"),
         (("--price", "g6.xlarge"), 2, "no price"),

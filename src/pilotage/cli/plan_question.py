@@ -71,7 +71,13 @@ class WorkloadFlags:
             return deployment
         if "arrivals" not in found:
             raise UsageError("lengths need a rate, too", where="--rate", hint="Pass --rate 5/s")
-        return apply_overrides(deployment, {"workload": found})
+        try:
+            return apply_overrides(deployment, {"workload": found})
+        except SpecError as error:
+            # The spec's section is "arrivals"; its flags are --rate, --peak and --shape.
+            if error.where == "--arrivals":
+                error.where = "--rate"
+            raise
 
 
 def tokens(text: str, flag: str) -> dict[str, int]:

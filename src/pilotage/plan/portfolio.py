@@ -163,6 +163,9 @@ def _sentences(plan: PortfolioPlan, relaxations: Sequence[Relaxation]) -> Iterat
             continue
         enough = ", which is enough" if 0 < over <= one.saves else ""
         yield f"{one.deployment}: {one.what}; saves ${one.saves:,.0f} a month{enough}"
+    if over > 0:
+        # The last resort, and the only one where the smallest machines are dear enough.
+        yield f"raise the budget to ${math.ceil(plan.total):,} a month"
     for lacking in plan.plans:
         if not lacking.feasible and lacking.nearest_miss is not None:
             for obstacle in lacking.nearest_miss.obstacles:

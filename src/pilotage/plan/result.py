@@ -222,11 +222,16 @@ class Plan:
     def nearest_miss(self) -> Option | None:
         """Of the infeasible ones, the option with the smallest `worst_shortfall`.
 
-        The cheaper of two alike. None when all that failed failed for good: for those no figure
-        says how near they are.
+        Those that were judged in whole come first: of one that already fails by its memory nobody
+        knows what else it would break. The cheaper of two alike. None when all that failed failed
+        for good: for those no figure says how near they are.
         """
         near = [one for one in self.infeasible if math.isfinite(worst_shortfall(one))]
-        return min(near, key=lambda one: (worst_shortfall(one), _usd(one)), default=None)
+        return min(
+            near,
+            key=lambda one: (one.estimate is None, worst_shortfall(one), _usd(one)),
+            default=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,8 +220,10 @@ def _better(one: Rated | Misfit, other: Rated | Misfit) -> bool:
     return isinstance(one, Rated)
 
 
-def _worst(misfit: Misfit) -> float:
-    return max(one.shortfall for one in misfit.obstacles)
+def _worst(misfit: Misfit) -> tuple[bool, float]:
+    """What fits in memory has come further than what does not, whatever else it breaks."""
+    memory = any(one.limit == "memory" for one in misfit.obstacles)
+    return memory, max(one.shortfall for one in misfit.obstacles)
 
 
 def _hosts(offers: Offers, layout: Layout) -> list[Machine]:
