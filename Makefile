@@ -16,7 +16,7 @@ serve: install  ## Install, fetch the embedded model, serve it at http://127.0.0
 test: dev  ## Fast tests, the embedded model included
 	@$(MAKE) --no-print-directory torch || \
 	  echo "torch's CPU build is not to be had here: the tests that need it are skipped"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 torch: $(VENV)/.torch  ## The extra `transformers`, with torch's CPU build
 

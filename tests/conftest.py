@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,33 @@ settings.register_profile("pilotage", deadline=None)
 settings.load_profile("pilotage")
 
 
+_ALL_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
 def pytest_configure() -> None:
     """Give each of several test processes (`pytest -n`) cores of its own.
 
     Engines that share a core with another's threads become ten times slower, not two.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None or not hasattr(os, "sched_setaffinity"):
+    if worker is None or not _ALL_CORES:
         return
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(_ALL_CORES)
     number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.sched_setaffinity(0, cores[number % len(cores) :: count] or cores)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Lend a test that is marked `whole_machine` every core, its fixtures included."""
+    if not _ALL_CORES or item.get_closest_marker("whole_machine") is None:
+        return (yield)
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, _ALL_CORES)
+    try:
+        return (yield)
+    finally:
+        os.sched_setaffinity(0, own)
 
 
 @pytest.fixture(scope="session")
