@@ -33,7 +33,10 @@ FILE_NAME: Final = "host_calibration.json"
 
 _PREFILLS: Final = (16, 64, 128, 256)
 _BATCHES: Final = (1, 2, 4, 8, 16, 32)
-_CONTEXTS: Final = (48, 400)
+_CONTEXTS: Final = (48, 256)
+_MOST_PROMPT_TOKENS: Final = 4096
+"""Of all sequences of a kind of step together: reading more would take longer than it teaches."""
+
 _STEPS: Final = 12
 _REPEATS: Final = 3
 
@@ -145,8 +148,9 @@ def measure_steps(engine: Engine, vocab: int) -> Iterator[tuple[Batch, float]]:
         )
     for sequences in _BATCHES:
         for context in _CONTEXTS:
-            room = sequences * (context + _STEPS + 2) <= engine.info.kv_cache_tokens
-            if sequences > engine.info.max_num_seqs or not room:
+            room = sequences * (context + 3 * _STEPS) <= engine.info.kv_cache_tokens
+            short = sequences * context <= _MOST_PROMPT_TOKENS
+            if sequences > engine.info.max_num_seqs or not room or not short:
                 continue
             seconds = runner.decode(sequences, context)
             read = sequences * (context + _STEPS / 2)
@@ -170,7 +174,10 @@ class _Runner:
 
     def decode(self, sequences: int, context: int) -> float:
         """Median seconds of a step in which so many sequences get a token."""
-        running = {self._submit(context, _STEPS + 1 + sequences) for _ in range(sequences)}
+        # The first go on while the last are still read: none may end before all are measured.
+        reading = sequences * context // self._engine.info.max_num_batched_tokens + sequences
+        completion = 2 * (_STEPS + reading)
+        running = {self._submit(context, completion) for _ in range(sequences)}
         begun: set[int] = set()
         while begun != running:
             begun |= {one.id for one in self._engine.step() if one.token_ids}
