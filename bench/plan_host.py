@@ -25,8 +25,8 @@ from pathlib import Path
 
 from bench.machine import split_cores
 from bench.processes import ROOT, free_port, keeping_to, server, sole_bench
-from pilotage.catalog.anatomies import anatomy_from_gguf
 from pilotage.catalog import read_header
+from pilotage.catalog.anatomies import anatomy_from_gguf
 from pilotage.fetch import fetch
 from pilotage.plan.host import HostCalibration, host_precision
 from pilotage.plan.roofline import RooflineModel
