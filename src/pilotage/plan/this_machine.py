@@ -18,7 +18,7 @@ from pilotage.plan.roofline import RooflineModel
 from pilotage.plan.sizing import Rated, Sized, Sizer, broken_promises, design_rate
 from pilotage.units import format_size
 
-BATCHED_TOKENS = 256
+BATCHED_TOKENS = 512
 """Tokens a step of the embedded engine, when nothing says otherwise."""
 
 
