@@ -30,9 +30,18 @@ from pilotage.plan.offers import ON_INSTANCES, Offers
 from pilotage.plan.option import Configuration, Obstacle, Option, Strategy
 from pilotage.plan.question import Question, check
 from pilotage.plan.report.wording import label
-from pilotage.plan.result import Curve, ModelFacts, Note, ParetoPoint, Plan, worst_shortfall
+from pilotage.plan.result import (
+    Curve,
+    ModelFacts,
+    Note,
+    ParetoPoint,
+    Plan,
+    StatedError,
+    worst_shortfall,
+)
 from pilotage.plan.roofline import RooflineModel, image_patches
 from pilotage.plan.sizing import Rated, Sized, Sizer, design_rate
+from pilotage.plan.stated_errors import stated_errors
 from pilotage.plan.strategies import Circumstances, judge_tree, notes_of, walk_tree
 from pilotage.units import format_size
 
@@ -383,6 +392,7 @@ def _plan(
         tree=judge_tree(path, option, leaf),
         pareto=tuple(_pareto(judged, option)),
         curves=_curves(chosen),
+        errors=_errors(question, chosen),
         notes=tuple(_notes(question, chosen, circumstances)),
         region=offers.prices.region,
     )
@@ -401,6 +411,15 @@ def _pareto(judged: list[Judged], chosen: Option | None) -> Iterable[ParetoPoint
             feasible=option.feasible,
             chosen=option is chosen,
         )
+
+
+def _errors(question: Question, chosen: Judged | None) -> tuple[StatedError, ...]:
+    source = chosen.sized.rated.model.efficiency.source if chosen and chosen.sized else ""
+    return stated_errors(
+        chosen.option if chosen else None,
+        measured=source.startswith("fitted"),
+        mixture=any(group.feed_forward.experts for group in question.anatomy.layers),
+    )
 
 
 def _curves(chosen: Judged | None) -> tuple[Curve, ...]:
