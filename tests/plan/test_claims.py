@@ -29,7 +29,7 @@ def anatomy(name: str):
 
 
 class TestTheT4:
-    SENTENCE = "Llama 3.2 11B Vision, 512×512 image + 128 tokens, p99 387 ms on a T4"
+    SENTENCE = "Llama 3.2 11B Vision, 512×512 image + 128 tokens, p99 387 ms on a T4"  # noqa: RUF001
 
     def test_is_read(self):
         claim = read_claim(self.SENTENCE)
@@ -79,7 +79,7 @@ class TestTheT4:
         ("GPU tasks run on Fargate", "no GPU", "EC2"),
         ("Four uvicorn workers for one GPU", "copies", "4 copies"),
         ("4 workers share 2 GPUs", "copies", "4 copies"),
-        ("LLMs need 2–4× the model size in GPU memory", "rule of thumb", "KV cache"),
+        ("LLMs need 2–4× the model size in GPU memory", "rule of thumb", "KV cache"),  # noqa: RUF001
         ("you need 3x the model size", "rule of thumb", "weights"),
         (
             "Async pydantic validators keep the event loop free",

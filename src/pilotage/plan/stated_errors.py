@@ -11,7 +11,7 @@ from pilotage.plan.result import StatedError
 _LEFT_OUT: Final = "median over rows whose model or accelerator was left out of the fit"
 _UNSEEN: Final = {"first_token_latency": 0.273, "decode_step": 0.09, "saturated_throughput": 0.197}
 """The 90th percentile with the accelerator left out, as bench/plan_accuracy.py printed it on
-2026-11-22: what an accelerator or a number format that nobody measured must be expected to miss by."""
+2026-11-22: what is to be expected of an accelerator or a format that nobody measured."""
 
 _MIXTURE: Final = 0.5
 """gpt-oss-20b, the one mixture of experts among the rows, missed by 41 to 56 % when left out."""

@@ -25,9 +25,9 @@ class RooflineModel:
     The floor lets memory and compute work at their peaks and at once:
     ``max(bytes / bandwidth, operations / peak)``. The expected duration adds them up, each at its
     calibrated share, because kernels of a step follow one another and each is bound by one or the
-    other; what overlaps is in the shares. (Tried on the measured rows: a p-norm with p of 1.2 or 1.5 fits
-    them a little better in the mean, 5.9 against 6.4 %, and left-out rows no better; the plain
-    sum is linear, so it was kept.)
+    other; what overlaps is in the shares. (Tried on the measured rows: a p-norm with p of 1.2 or
+    1.5 fits them a little better in the mean, 5.9 against 6.4 %, and left-out rows no better; the
+    plain sum is linear, so it was kept.)
 
     Args:
         anatomy: The model.
