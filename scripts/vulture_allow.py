@@ -130,3 +130,15 @@ _.ebs_mbps
 
 # For those who choose an instance for a compiled model by hand.
 models_that_fit
+
+# Read by programs that plan or simulate with the package, and tested.
+_.arrivals_per_s
+_.finished_per_s
+_.in_progress
+_.prefill_s
+_.reject_rate
+_.replica_hours
+_.time_s
+_.timeline
+_.wait_probability
+_.with_efficiency

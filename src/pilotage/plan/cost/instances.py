@@ -108,5 +108,5 @@ def _sagemaker_price(name: str, prices: PriceBook, operation: Operation) -> Pric
         raise UnknownPriceError(
             error.message,
             name=error.name,
-            hint=f"{error.hint}; --assume sagemaker.estimate=yes takes 1.25 to 1.40 times EC2's price",
+            hint=f"{error.hint}; --assume sagemaker.estimate=yes takes 1.25 to 1.40 times EC2's",
         ) from None
