@@ -2,9 +2,10 @@
 
     nice -n 5 python -m scripts.shapes.train --out models/shapes-vlm
 
-First the eyes, from labels of patches and counts (`eyes_lesson`); then the words, from questions
-about what the finished eyes have seen (`words_lesson`). The schedules are fixed in steps, not in
-time, so that a slower machine ends with the same model up to the rounding of its arithmetic.
+First the eyes, from labels of patches and counts (`eyes_lesson`); then both, from questions
+(`together_lesson`); then the words, about what the finished eyes have seen (`words_lesson`). The
+schedules are fixed in steps, not in time, so that a slower machine ends with the same model up to
+the rounding of its arithmetic.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from scripts.shapes.eyes import PREPROCESSOR
 from scripts.shapes.eyes_lesson import teach_eyes
 from scripts.shapes.schedule import Schedule
 from scripts.shapes.team import Team, work_together
+from scripts.shapes.together_lesson import teach_together
 from scripts.shapes.tokenizer import train_tokenizer
 from scripts.shapes.whitening import whitening
 from scripts.shapes.words_lesson import teach_words
@@ -32,8 +34,9 @@ from transformers import AutoTokenizer, MllamaForConditionalGeneration
 VALIDATION_SEED = 1_000_003
 """Pictures to watch the training by. Tests use other seeds again."""
 
-EYES = Schedule(steps=1800, batch=64, rate=2e-3)
-WORDS = Schedule(steps=1500, batch=32, rate=1.5e-3)
+EYES = Schedule(steps=1300, batch=64, rate=2e-3)
+TOGETHER = Schedule(steps=1300, batch=32, rate=1.5e-3)
+WORDS = Schedule(steps=800, batch=32, rate=1e-3)
 
 
 def main() -> None:
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=16_000)
     parser.add_argument("--eyes", type=int, default=EYES.steps, help="steps for the eyes")
+    parser.add_argument("--together", type=int, default=TOGETHER.steps, help="steps for both")
     parser.add_argument("--words", type=int, default=WORDS.steps, help="steps for the words")
     parser.add_argument("--rate", type=float, default=WORDS.rate, help="highest rate of the words")
     parser.add_argument("--processes", type=int, default=2, help="another number, another model")
@@ -56,11 +60,13 @@ def main() -> None:
     print(f"{options.pictures} pictures after {time.monotonic() - began:.0f} s", flush=True)
     model = _model(go_on, options.seed, album)
     eyes = dataclasses.replace(EYES, steps=options.eyes)
+    together = dataclasses.replace(TOGETHER, steps=options.together)
     words = dataclasses.replace(WORDS, steps=options.words, rate=options.rate)
 
     def work(team: Team) -> None:
         if go_on is None:
             teach_eyes(model, album, eyes, options.seed, team)
+            teach_together(model, tokenizer, album, schedule=together, seed=options.seed, team=team)
         teach_words(
             model,
             tokenizer,

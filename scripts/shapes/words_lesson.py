@@ -1,4 +1,4 @@
-"""The second lesson: the words learn to answer, from what the finished eyes see.
+"""The third lesson: the words learn to answer, from what the finished eyes see.
 
 The eyes no longer move, so every picture is looked at once, and a step costs words only.
 """
@@ -49,8 +49,8 @@ def teach_words(
     for step in range(1, schedule.steps + 1):
         batch = order.permutation(len(album.scenes))[: schedule.batch]
         indices = batch[team.rank :: team.size]
-        rows = _rows(tokenizer, album, indices, asking)
-        logits, targets = _answers(model, album, indices, rows, seen[indices])
+        rows = rows_of(tokenizer, album, indices, asking)
+        logits, targets = answers(model, album, indices, rows, seen[indices])
         loss = torch.nn.functional.cross_entropy(logits, targets)
         stepper.step(step, loss)
         losses.append(loss.item())
@@ -78,7 +78,7 @@ def accuracy(model: Any, tokenizer: Any, album: Album, seen: torch.Tensor) -> di
         ]
         packed = [pack_row(tokenizer, questions_of, None) for questions_of in asked]
         rows = pad_rows(packed, tokenizer.pad_token_id)
-        logits, targets = _answers(model, album, indices, rows, seen[indices])
+        logits, targets = answers(model, album, indices, rows, seen[indices])
         hits = np.ones(rows.ids.shape, bool)
         hits[rows.targets != -100] = (logits.argmax(-1) == targets).numpy()
         for i, questions_of in enumerate(asked):
@@ -102,9 +102,10 @@ def _look_at_all(model: Any, album: Album) -> torch.Tensor:
     )
 
 
-def _rows(
+def rows_of(
     tokenizer: Any, album: Album, indices: np.ndarray[Any, Any], rng: np.random.Generator
 ) -> Rows:
+    """Some questions about each of some pictures, as one batch."""
     rows: list[Row] = []
     for index in indices:
         system = None
@@ -125,7 +126,7 @@ def _asked(scene: Scene, rng: np.random.Generator) -> list[Question]:
     return asked
 
 
-def _answers(
+def answers(
     model: Any, album: Album, indices: np.ndarray[Any, Any], rows: Rows, seen: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits where an answer's token comes next, and those tokens."""
