@@ -16,7 +16,9 @@ serve: install  ## Install, fetch the embedded model, serve it at http://127.0.0
 test: dev  ## Fast tests, the embedded model included
 	@$(MAKE) --no-print-directory torch || \
 	  echo "torch's CPU build is not to be had here: the tests that need it are skipped"
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile \
+	  -m "not slow and not whole_machine" $(ARGS)
+	@$(BIN)/python -m pytest -m "whole_machine and not slow" $(ARGS) || [ $$? -eq 5 ]  # 5: none there
 
 torch: $(VENV)/.torch  ## The extra `transformers`, with torch's CPU build
 

@@ -118,6 +118,9 @@ class FakeDispatcher:
         """One answer for each."""
         return [_Answered() for _ in requests]
 
+    def check(self, requests: list[SubmitRequest]) -> None:
+        """Everything is admitted."""
+
 
 class _WithStalls:
     def __init__(self, app: ASGIApp, clock: StallClock) -> None:

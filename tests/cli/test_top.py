@@ -367,12 +367,14 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         self.seen = ""
+        # The terminal's own size counts, not the one that a test runner may have written down.
+        inherited = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", OWN_TERMINAL, *RUN, "--url", url, "--interval", "100ms"],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env={**inherited, "TERM": "xterm-256color"},
             start_new_session=True,
         )
 

@@ -17,6 +17,7 @@ from pilotage.prove.report import read_report
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "prove.md").read_text()
 
 
+@pytest.mark.whole_machine
 @pytest.mark.timeout(300)
 def test_the_worked_example(embedded_model: Path, tmp_path: Path) -> None:
     assert embedded_model.exists()

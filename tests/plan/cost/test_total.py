@@ -169,7 +169,7 @@ def test_a_promise_bounds_the_seconds_and_without_any_there_is_no_bill() -> None
 
 def test_sagemaker_needs_a_price_or_the_leave_to_estimate() -> None:
     configuration = Configuration(strategy="sagemaker-realtime", instance_type="ml.g5.2xlarge")
-    with pytest.raises(UnknownPriceError, match="--estimate-sagemaker"):
+    with pytest.raises(UnknownPriceError, match=r"--assume sagemaker\.estimate=yes"):
         cost_of(configuration, DEMAND, _book(), PLAIN)
     given = cost_of(configuration, DEMAND, _book("ml.g5.2xlarge=1.515"), PLAIN)
     assert _terms(given)["instances"] == pytest.approx(730 * 1.515)

@@ -111,19 +111,17 @@ def _max_tokens(
     room = context_length - prompt_tokens
     if room < 1 or (asked or 0) > room:
         completion = max(1, asked or 1)
-        if completion >= context_length:  # whatever the prompt
-            raise ApiError(
-                f"{completion} tokens of completion are more than this model's maximum context "
-                f"length leaves, which is {context_length} tokens with the prompt.",
-                code="context_length_exceeded",
-                param=field,
-            )
         raise ApiError(
             f"This model's maximum context length is {context_length} tokens. However, you "
             f"requested {prompt_tokens + completion} tokens ({prompt_tokens} in the prompt, "
             f"{completion} in the completion). Shorten the prompt or the completion.",
             code="context_length_exceeded",
-            param="messages" if isinstance(request, ChatRequest) else "prompt",
+            # Where the completion alone is too long, the prompt is not to blame.
+            param=field
+            if completion >= context_length
+            else "messages"
+            if isinstance(request, ChatRequest)
+            else "prompt",
         )
     return room if asked is None else asked
 
