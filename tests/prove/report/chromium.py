@@ -82,8 +82,8 @@ class Browser:
             event["params"]["request"]["url"]
             for event in events
             if event["method"] == "Network.requestWillBeSent"
-            # The browser's own start page, which it may still be loading.
-            and not event["params"]["request"]["url"].startswith("chrome://")
+            # The browser's own start page, which it may still be loading with all it is made of.
+            and not event["params"]["documentURL"].startswith("chrome")
         ]
 
 
