@@ -6,7 +6,9 @@
 2. From that alone TTFT, TPOT and output tokens a second are predicted for a closed loop of so many
    streams: engine steps are played one after the other with the roofline's durations, new prompts
    as soon as an answer ends, the token budget shared out as the engine does.
-3. ``pilotage serve`` is started on the same cores and ``pilotage prove --concurrency`` measures.
+3. ``pilotage serve`` is started with a worker on the same cores and ``pilotage prove
+   --concurrency`` measures, both with their gateway and clients on the first core: an engine whose
+   cores others use too is another machine than the one that was calibrated.
 
 Prints the relative errors and their median; the target is 15 %. It wants a quiet machine.
 """
@@ -23,7 +25,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import split_cores
 from bench.processes import ROOT, free_port, keeping_to, server, sole_bench
 from pilotage.catalog import read_header
 from pilotage.catalog.anatomies import anatomy_from_gguf
@@ -62,7 +63,7 @@ def main() -> None:
         host = calibrated(Path(folder), server_cores)
         model = step_model(host)
         rows = []
-        with serving(server_cores) as url:
+        with serving(Path(folder), server_cores) as url:
             for count in streams:
                 said = predict(model, count)
                 seen = measured(url, count, args.seconds, Path(folder), client_cores)
@@ -127,6 +128,7 @@ class _Stream:
     read: int = 0
     written: int = 0
     first: float = 0.0
+    seen: bool = True
 
 
 def predict(model: RooflineModel, streams: int, rounds: int = 6) -> Predicted:
@@ -140,7 +142,7 @@ def predict(model: RooflineModel, streams: int, rounds: int = 6) -> Predicted:
         room = BATCHED_TOKENS - len(decoding)
         tokens, seen, finished_prompts = 0, 0.0, []
         for one in sorted(all_of, key=lambda stream: stream.began):
-            if not one.left or room <= 0:
+            if not one.left or room <= 0 or not one.seen:
                 continue
             chunk = min(one.left, room)
             seen += chunk * one.read + chunk * (chunk + 1) / 2
@@ -159,6 +161,8 @@ def predict(model: RooflineModel, streams: int, rounds: int = 6) -> Predicted:
                 decode_context=context,
             )
         )
+        for one in all_of:
+            one.seen = True
         for one in finished_prompts:
             one.written, one.first = 1, now
             ttfts.append(now - one.began)
@@ -172,7 +176,8 @@ def predict(model: RooflineModel, streams: int, rounds: int = 6) -> Predicted:
         for place, one in enumerate(all_of):
             if one.written >= COMPLETION:
                 tpots.append((now - one.first) / (COMPLETION - 1))
-                all_of[place] = _Stream(began=now)
+                # Its next request comes while the following step is in hand already.
+                all_of[place] = _Stream(began=now, seen=False)
     assert begun is not None
     return Predicted(
         ttft=statistics.median(ttfts),
@@ -182,13 +187,15 @@ def predict(model: RooflineModel, streams: int, rounds: int = 6) -> Predicted:
 
 
 class serving:  # noqa: N801  a context manager, named as one reads it
-    """`pilotage serve` on some cores; gives its address."""
+    """`pilotage serve` with its worker on some cores; gives its address."""
 
-    def __init__(self, cores: tuple[int, ...]) -> None:
+    def __init__(self, folder: Path, cores: tuple[int, ...]) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        spec = folder / "pilotage.yaml"
+        spec.write_text(f"serving: {{worker_map: [{{cores: {list(cores)}}}]}}\n")
         command = (
-            sys.executable, "-m", "pilotage.cli.main", "serve", "--port", port,
+            sys.executable, "-m", "pilotage.cli.main", "serve", spec, "--port", port,
             "--ttft-p99", "1h", "--queue-timeout", "1h", "--max-num-seqs", MAX_SEQS,
             "--max-num-batched-tokens", BATCHED_TOKENS, "--no-prefix-caching",
         )  # fmt: skip
@@ -197,7 +204,6 @@ class serving:  # noqa: N801  a context manager, named as one reads it
             command,
             ready_url=f"{self.url}/health/ready",
             ready_timeout_s=180,
-            cpus=cores,
         )
 
     def __enter__(self) -> str:
@@ -232,9 +238,11 @@ def measured(
 
 
 def _cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The client's cores and the server's."""
-    split = split_cores()
-    return tuple(split.client), tuple(split.servers)
+    """The client's core, and the engine's: all the others."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        sys.exit("this bench needs two cores: one for the client, one for the engine")
+    return (first,), tuple(others)
 
 
 if __name__ == "__main__":

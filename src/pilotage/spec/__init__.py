@@ -17,9 +17,17 @@ from pilotage.spec.plan_file import (
     read_plan,
 )
 from pilotage.spec.problems import InvalidSpecError, Problem, find_problems
+from pilotage.spec.routing import (
+    EstimatorSpec,
+    LedgerSpec,
+    RoutingSpec,
+    RuleSpec,
+    VerifierSpec,
+)
 from pilotage.spec.schema import json_schema
 from pilotage.spec.serving import ServingSpec
 from pilotage.spec.slo import SloSpec
+from pilotage.spec.tiers import BackendSpec, TierPriceSpec, TierSpec
 from pilotage.spec.workload import ArrivalsSpec, ImagesSpec, TokensSpec, WorkloadSpec
 
 __all__ = [
@@ -29,10 +37,13 @@ __all__ = [
     "PLAN_SCHEMA",
     "SOURCE_BOUND_FIELDS",
     "ArrivalsSpec",
+    "BackendSpec",
     "BudgetSpec",
     "Deployment",
+    "EstimatorSpec",
     "ImagesSpec",
     "InvalidSpecError",
+    "LedgerSpec",
     "ModelSpec",
     "Percentiles",
     "PlanFile",
@@ -40,10 +51,15 @@ __all__ = [
     "Portfolio",
     "Predictions",
     "Problem",
+    "RoutingSpec",
+    "RuleSpec",
     "Section",
     "ServingSpec",
     "SloSpec",
+    "TierPriceSpec",
+    "TierSpec",
     "TokensSpec",
+    "VerifierSpec",
     "WorkloadSpec",
     "find_problems",
     "json_schema",

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from pilotage.spec.budget import BudgetSpec
 from pilotage.spec.fields import Section
 from pilotage.spec.model import ModelSpec
+from pilotage.spec.routing import RoutingSpec
 from pilotage.spec.serving import ServingSpec
 from pilotage.spec.slo import SloSpec
 from pilotage.spec.workload import WorkloadSpec
@@ -34,6 +35,9 @@ class Deployment(Section):
     budget: BudgetSpec | None = Field(default=None, description="What it may cost.")
     serving: ServingSpec = Field(
         default=ServingSpec(), description="How one machine serves the model."
+    )
+    routing: RoutingSpec | None = Field(
+        default=None, description="Tiers of models, and which of them answers what."
     )
 
     @property

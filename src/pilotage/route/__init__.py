@@ -1,0 +1,1 @@
+"""Routing: tiers of models, the cheapest one that is good enough, and every cent accounted for."""
