@@ -9,6 +9,7 @@ have their first token. Then the same load is put on the server.
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 
@@ -19,9 +20,8 @@ from rich.table import Table
 
 from bench.client import run_load
 from bench.load import ClosedLoop, Load, LoadResult, OpenLoop
-from bench.machine import split_cores
 from bench.peers.peer import chat_body, served_model
-from bench.processes import ROOT, free_port, server
+from bench.processes import RESULTS, ROOT, free_port, server
 from bench.prompts import prompts
 from pilotage.plan.simulate import Requests, poisson, simulate
 from pilotage.plan.step_model import Batch, EngineLimits
@@ -106,17 +106,24 @@ def decode_step_s(result: LoadResult) -> float:
     return statistics.median(steps)
 
 
+def _cores() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The client's core, and the engine's: an engine whose cores others use is a slower one."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return ((first,), tuple(others)) if others else ((), ())
+
+
 @contextlib.contextmanager
 def _serving(target_s: float) -> Iterator[tuple[str, str]]:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    command = [ROOT / ".venv/bin/pilotage", "serve", "--port", str(port)]
+    spec = RESULTS / "simulate.yaml"
+    cores = f"{{cores: {list(_cores()[1])}}}" if _cores()[1] else ""
+    spec.write_text(f"serving: {{worker_map: [{cores}]}}\n")
+    command = [ROOT / ".venv/bin/pilotage", "serve", spec, "--port", str(port)]
     command += ["--ttft-p99", f"{target_s}s", "--max-num-seqs", str(SEQS)]
     command += ["--max-num-batched-tokens", str(BATCHED), "--no-prefix-caching"]
     ready = f"{base}/health/ready"
-    with server(
-        "simulate", command, ready_url=ready, ready_timeout_s=180, cpus=split_cores().servers
-    ):
+    with server("simulate", command, ready_url=ready, ready_timeout_s=180):
         yield base, served_model(base)
 
 
@@ -134,7 +141,7 @@ def _prompt_tokens(base: str, body: dict[str, object]) -> int:
 def run_server(seconds: float, target_s: float = 4.0) -> ServerRun:
     """Measure steps, predict, overload, compare."""
     extra = {"ignore_eos": True, "stream_options": {"include_usage": True}}
-    client = split_cores().client
+    client = _cores()[0]
 
     def bodies(model: str, texts: Sequence[str], tokens: int) -> tuple[dict[str, object], ...]:
         return tuple(chat_body(model, text, tokens, **extra) for text in texts)

@@ -6,9 +6,10 @@ may not import the server: a request is admitted while ::
     max(wait for a slot, prefill of what is ahead) + own prefill + steps x step time
         <= 0.5 x target
 
-and always when nothing is before it. Two things the server measures are computed here: its
-prefill rate (from steps at half the budget) and the usual completion (the 90th percentile of the
-lengths, which it learns from those that ended).
+and always when nothing is before it. The step time is smoothed over all steps, those that carry
+prefill too: under load most of them do, and a slot frees up the later for it. Two things that the
+server measures are computed here: its prefill rate (from steps at half the budget) and the usual
+completion (the 90th percentile of the lengths, which it learns from those that ended).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Admission:
         """Whether `replica` takes a request with so many prompt tokens now."""
         if not replica.outstanding:
             return True
-        step = replica.decode_step_s
+        step = replica.step_s
         ahead = replica.backlog
         room = max(1, self._budget - replica.running)
         steps = 1 - (-(ahead + new_tokens) // room)

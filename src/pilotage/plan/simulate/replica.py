@@ -22,6 +22,10 @@ from pilotage.plan.step_model import EngineLimits
 NEVER: Final = math.inf
 
 
+_KEPT: Final = 0.7
+"""What a step leaves of the smoothed step time before it, as in `pilotage.serve.models.replica`."""
+
+
 class Log:
     """What became of each request; times are seconds from the beginning, nan if never.
 
@@ -40,7 +44,11 @@ class Log:
 
 
 class Replica:
-    """The state of one engine. `end_s` is when its present step, or run of steps, ends."""
+    """The state of one engine.
+
+    `end_s` is when its present step, or run of steps, ends; `step_s` what a step takes, smoothed
+    over all of them as the gateway does, with those that carry prefill.
+    """
 
     __slots__ = (
         "_backlog",
@@ -63,6 +71,7 @@ class Replica:
         "limits",
         "outstanding",
         "prefill_tokens",
+        "step_s",
     )
 
     def __init__(self, table: StepTable, limits: EngineLimits, log: Log) -> None:
@@ -71,6 +80,7 @@ class Replica:
         self.busy_s = 0.0
         self.outstanding = 0
         self.prefill_tokens = 0
+        self.step_s = 0.0
         self._table = table
         self._log = log
         self._waiting: deque[int] = deque()
@@ -102,12 +112,6 @@ class Replica:
         """Prompt tokens that are not through prefill, those of waiting requests included."""
         return self._backlog
 
-    @property
-    def decode_step_s(self) -> float:
-        """Seconds that a step of the present sequences takes, prefill apart."""
-        table, seqs = self._table, max(1, self._seqs)
-        return table.decode_s[seqs] + table.decode_s_a_token[seqs] * self._context
-
     def generated(self, now_s: float) -> list[tuple[int, int]]:
         """Tokens that each slot's sequence has produced, and those of its completion."""
         step, log = self._step, self._log
@@ -134,7 +138,9 @@ class Replica:
         """End the present step and begin the next; the requests that finished."""
         now, log = self.end_s, self._log
         self._step += self._steps
-        self.busy_s += now - self._began_s
+        took = now - self._began_s
+        self.busy_s += took
+        self._smooth(took / self._steps, self._steps)
         self._context += self._steps * self._seqs
         finished = []
         while self._finishing and self._finishing[0][0] == self._step:
@@ -170,6 +176,11 @@ class Replica:
         self.outstanding = 0
         self.end_s = NEVER
         return sorted(lost)
+
+    def _smooth(self, step_s: float, steps: int) -> None:
+        """Take so many equal steps into the mean: ``m + (s - m) (1 - (1 - w)^steps)``."""
+        new = 1.0 - _KEPT**steps if self.step_s else 1.0
+        self.step_s += new * (step_s - self.step_s)
 
     def _begin(self, now_s: float) -> None:
         log = self._log
