@@ -47,3 +47,8 @@ class Demand:
     e2e_p99: float | None = None
     usd_per_month: float | None = None
     usd_per_request: float | None = None
+
+    @property
+    def busiest_rate(self) -> float:
+        """Requests a second that capacity is planned for: the busiest minutes'; batch work waits."""
+        return self.rate if self.shape == "batch" else self.peak

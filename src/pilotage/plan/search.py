@@ -40,7 +40,7 @@ from pilotage.plan.result import (
     worst_shortfall,
 )
 from pilotage.plan.roofline import RooflineModel, image_patches
-from pilotage.plan.sizing import Rated, Sized, Sizer, design_rate
+from pilotage.plan.sizing import Rated, Sized, Sizer
 from pilotage.plan.stated_errors import stated_errors
 from pilotage.plan.strategies import Circumstances, judge_tree, notes_of, walk_tree
 from pilotage.units import format_size
@@ -272,7 +272,7 @@ def _cheapest(offers: Offers, layout: Layout, copies: int) -> list[_Row]:
 
 
 def _simulated(question: Question, offers: Offers, sizer: Sizer, rated: list[Rated]) -> list[Sized]:
-    peak = design_rate(question.demand)
+    peak = question.demand.busiest_rate
     queue: list[tuple[_Row, Rated]] = []
     for one in rated:
         copies = max(1, math.ceil(peak / one.capacity.requests_per_s))

@@ -78,7 +78,7 @@ class Sizer:
 
     def size(self, rated: Rated) -> Sized:
         """The fewest copies that keep the promises at the peak."""
-        peak = design_rate(self.question.demand)
+        peak = self.question.demand.busiest_rate
         expected = max(1, math.ceil(peak / rated.capacity.requests_per_s))
         holds, held, failed = self.trial(rated, expected), 0, 0
         runs: dict[int, Simulation] = {expected: holds}
@@ -140,7 +140,7 @@ class Sizer:
     def _highest(self, rated: Rated, copies: int) -> float:
         """The highest rate that keeps the promises, to a twentieth."""
         demand = self.question.demand
-        low = high = design_rate(demand)
+        low = high = demand.busiest_rate
         for _ in range(3):
             high = 1.5 * low
             if broken_promises(demand, self.trial(rated, copies, rate=high)):
@@ -159,7 +159,7 @@ class Sizer:
     ) -> Simulation:
         """So many copies at the peak, or at another rate."""
         question, limits = self.question, rated.layout.memory.limits
-        total = design_rate(question.demand) if rate is None else rate
+        total = question.demand.busiest_rate if rate is None else rate
         together = min(copies, _MOST_COPIES)
         offered = total * together / copies
         step = rated.capacity.step_s
@@ -185,11 +185,6 @@ class Sizer:
             image_tokens=question.image_tokens,
             warm_up_s=min(warm_up, duration / 2),
         )
-
-
-def design_rate(demand: Demand) -> float:
-    """Requests a second that capacity is planned for: the busiest minutes'; batch work waits."""
-    return demand.rate if demand.shape == "batch" else demand.peak
 
 
 def sustained(question: Question) -> Demand:

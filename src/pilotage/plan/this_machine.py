@@ -15,7 +15,7 @@ from pilotage.plan.offers import Offers, estimate_of
 from pilotage.plan.option import Configuration, Estimate, Obstacle, Option
 from pilotage.plan.question import Question
 from pilotage.plan.roofline import RooflineModel
-from pilotage.plan.sizing import Rated, Sized, Sizer, broken_promises, design_rate
+from pilotage.plan.sizing import Rated, Sized, Sizer, broken_promises
 from pilotage.units import format_size
 
 BATCHED_TOKENS = 512
@@ -69,7 +69,7 @@ def on_this_machine(
                     copies=1,
                     capacity=max(capacity.requests_per_s, 0.0)
                     if obstacles
-                    else max(capacity.requests_per_s, design_rate(question.demand)),
+                    else max(capacity.requests_per_s, question.demand.busiest_rate),
                     simulation=simulation,
                 ),
             ),

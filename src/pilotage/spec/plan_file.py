@@ -93,7 +93,9 @@ class Predictions(_Part):
     """What it is predicted to do; None where the planner says nothing.
 
     Attributes:
-        rate: Requests a second for which the latencies and the output are predicted.
+        rate: Requests a second for which the latencies and the output are predicted: the busiest
+            minutes'.
+        mean_rate: Requests a second on average, which the costs are for; ``rate`` if None.
         ttft: Time to first token.
         tpot: Time per output token after the first.
         e2e: End-to-end latency.
@@ -101,13 +103,14 @@ class Predictions(_Part):
         output_tokens_per_s: Output tokens a second at ``rate``.
         memory_bytes: Memory in use on one accelerator, or machine.
         usd_per_month: For 730 hours.
-        usd_per_million_tokens: Prompt and completion together, at ``rate``.
-        usd_per_request: At ``rate``.
+        usd_per_million_tokens: Prompt and completion together, at ``mean_rate``.
+        usd_per_request: At ``mean_rate``.
         relative_error: The error that the planner states, by the names here and for one
             percentile "ttft_p99": 0.15 says that 15 % either way are to be expected.
     """
 
     rate: Positive
+    mean_rate: Positive | None = None
     ttft: Percentiles | None = None
     tpot: Percentiles | None = None
     e2e: Percentiles | None = None

@@ -114,7 +114,8 @@ def _deployment(one: Configuration) -> dict[str, Any]:
 
 def _predictions(plan: Plan, option: Option) -> dict[str, Any]:
     """As the schema has it; what is not positive there is not predicted."""
-    found: dict[str, Any] = {"rate": plan.demand.rate}
+    # The latencies are those of the busiest minutes, so that is the rate to hold them against.
+    found: dict[str, Any] = {"rate": plan.demand.busiest_rate, "mean_rate": plan.demand.rate}
     estimate, cost = option.estimate, option.cost
     if estimate is not None:
         found |= {
