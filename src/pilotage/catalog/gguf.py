@@ -73,6 +73,21 @@ def read_header(path: Path) -> GGUFHeader:
         raise ModelError(f"cannot be read: {error.strerror or error}", where=where) from error
 
 
+def read_header_of(file: IO[bytes], size: int, path: Path) -> GGUFHeader:
+    """The header of a GGUF file that is read from elsewhere, such as over a network.
+
+    Args:
+        file: At its beginning; it is read in pieces, and little further than the header.
+        size: Of the whole file, bytes.
+        path: What errors and the header call it.
+
+    Raises:
+        ModelError: It is no GGUF file, truncated, or damaged.
+        UnsupportedModelError: A GGUF file of a version or byte order that this cannot read.
+    """
+    return _parse(_Reader(file, size, str(path)), path)
+
+
 class _Reader:
     """Reads a file front to back in large pieces and refuses to go past its end."""
 

@@ -74,6 +74,13 @@ def plan(
             "the deployment NAME.",
         ),
     ] = None,
+    check_weights: Annotated[
+        bool,
+        typer.Option(
+            "--check-weights",
+            help="Count the parameters in the weights' own headers too (some kB a file).",
+        ),
+    ] = False,
     rate: Annotated[str | None, _option(_WORKLOAD, "Average rate: 20/s, 50K/day.")] = None,
     peak: Annotated[str | None, _option(_WORKLOAD, "Rate in the busiest minutes.")] = None,
     shape: Annotated[str | None, _option(_WORKLOAD, "steady, spiky or batch.")] = None,
@@ -147,6 +154,7 @@ def plan(
         assume=tuple(assume or ()),
         seed=seed,
         config=tuple(config or ()),
+        check_weights=check_weights,
         trace=trace,
         calibration=calibration,
         home=home,
@@ -183,6 +191,7 @@ class _Settings:
     assume: tuple[str, ...]
     seed: int
     config: tuple[str, ...]
+    check_weights: bool
     trace: Path | None
     calibration: Path | None
     home: Path
@@ -213,6 +222,11 @@ class _Settings:
             where=where,
         )
         notes = (*question.notes, f"The model's shape is from {model.origin}.")
+        if self.check_weights:
+            from pilotage.cli.plan_headers import checked_count  # noqa: PLC0415
+
+            counted = checked_count(deployment.model, model.anatomy)
+            notes = (*notes, f"{counted[0].upper()}{counted[1:]}.")
         question = dataclasses.replace(question, notes=notes)
         if self.trace is not None:
             question = dataclasses.replace(

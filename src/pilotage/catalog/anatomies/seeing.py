@@ -51,7 +51,13 @@ def _mllama_vision(vision: Config, text_hidden: int) -> Vision:
     inner = vision.integer("intermediate_size")
     tile, patch = vision.integer("image_size"), vision.integer("patch_size")
     tiles = vision.integer("max_num_tiles")
-    ratios = vision.integer("max_aspect_ratio_id", default=8) + 1
+    # A row of embeddings for each shape that tiles can be laid out in, and one for padding.
+    shapes = vision.data.get("supported_aspect_ratios")
+    ratios = 1 + (
+        len(shapes)
+        if isinstance(shapes, list) and shapes
+        else vision.integer("max_aspect_ratio_id", default=8)
+    )
     depth = vision.integer("num_hidden_layers")
     after = vision.integer("num_global_layers", default=0, low=0)
     patches = (tile // patch) ** 2 + 1

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from pilotage.errors import SourceError, UsageError
 from pilotage.fetch.sources.file import FileSource
 from pilotage.fetch.sources.pypi import PypiSource
-from pilotage.fetch.sources.source import SharingSource, Source
+from pilotage.fetch.sources.source import RangedSource, SharingSource, Source
 
 if TYPE_CHECKING:
     from pilotage.fetch.sources.network import Network
 
-__all__ = ["FileSource", "PypiSource", "SharingSource", "Source", "parse_source"]
+__all__ = ["FileSource", "PypiSource", "RangedSource", "SharingSource", "Source", "parse_source"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 

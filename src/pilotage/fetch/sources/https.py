@@ -28,7 +28,7 @@ from pilotage.errors import IntegrityError, SourceError
 from pilotage.fetch.http import Address, ETag, HttpClient, HttpOrigin, StatusError, Url
 from pilotage.fetch.http.url import shown
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path, checked_sha256
-from pilotage.fetch.origin import ChangedError, NoRangesError
+from pilotage.fetch.origin import ChangedError, NoRangesError, Origin
 from pilotage.fetch.pickles import check_not_pickled
 from pilotage.fetch.progress import ProgressListener
 from pilotage.fetch.remote_code import check_configs
@@ -153,15 +153,7 @@ class HttpsSource:
             StoreError: The folder cannot be used.
         """
         listed = _MANIFEST.fullmatch(_name(self.url)) is not None
-        etag = None
-        if not listed and manifest.id.startswith(_ETAG):
-            etag = ETag.parse(manifest.id.removeprefix(_ETAG))
-
-        def address(file: FileEntry) -> Address:
-            return Address(self._beside(file.path) if listed else self.url, etag=etag)
-
-        with self._calls() as (client, retry):
-            origin = HttpOrigin(client, address, name=self.url.origin)
+        with self.opened(manifest) as (origin, retry):
             arrived = self.network.download(
                 manifest, origin, into, scratch, retry=retry, progress=progress
             )
@@ -172,6 +164,20 @@ class HttpsSource:
             if promised.sha256 is None:
                 self._trusted(into / file.path, file)
         return arrived
+
+    @contextmanager
+    def opened(self, manifest: Manifest) -> Iterator[tuple[Origin, Retry]]:
+        """Where the files' bytes come from; see `pilotage.fetch.sources.source.RangedSource`."""
+        listed = _MANIFEST.fullmatch(_name(self.url)) is not None
+        etag = None
+        if not listed and manifest.id.startswith(_ETAG):
+            etag = ETag.parse(manifest.id.removeprefix(_ETAG))
+
+        def address(file: FileEntry) -> Address:
+            return Address(self._beside(file.path) if listed else self.url, etag=etag)
+
+        with self._calls() as (client, retry):
+            yield HttpOrigin(client, address, name=self.url.origin), retry
 
     def _listed(self, client: HttpClient, retry: Retry) -> Manifest:
         data, _ = self._call(retry, lambda: client.get_bytes(self.url, limit=_MAX_MANIFEST))

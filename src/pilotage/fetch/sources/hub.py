@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from pilotage.errors import SourceError
 from pilotage.fetch.http import Address, HttpOrigin
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path
+from pilotage.fetch.origin import Origin
 from pilotage.fetch.pickles import check_not_pickled
 from pilotage.fetch.progress import ProgressListener, unheard
 from pilotage.fetch.remote_code import check_configs, may_name_code
@@ -135,12 +136,7 @@ class HubSource:
         configs = tuple(file for file in manifest.files if may_name_code(file))
         rest = tuple(file for file in manifest.files if file not in configs)
         arrived: dict[str, FileEntry] = {}
-        with self._calls() as (api, retry), api.explained(manifest.id):
-            origin = HttpOrigin(
-                api.client,
-                lambda file: Address(api.file_url(manifest.id, file.path), api.headers),
-                name=api.endpoint.origin,
-            )
+        with self.opened(manifest) as (origin, retry):
 
             def transfer(
                 files: tuple[FileEntry, ...], journal: str, listener: ProgressListener
@@ -163,6 +159,19 @@ class HubSource:
                 transfer(rest, "journal", _after(configs, progress))
                 check_not_pickled(rest, into, self.selection, where=self.uri)
         return replace(manifest, files=tuple(arrived[file.path] for file in manifest.files))
+
+    @contextmanager
+    def opened(self, manifest: Manifest) -> Iterator[tuple[Origin, Retry]]:
+        """Where the files' bytes come from; see `pilotage.fetch.sources.source.RangedSource`."""
+        with self._calls() as (api, retry), api.explained(manifest.id):
+            yield (
+                HttpOrigin(
+                    api.client,
+                    lambda file: Address(api.file_url(manifest.id, file.path), api.headers),
+                    name=api.endpoint.origin,
+                ),
+                retry,
+            )
 
     @contextmanager
     def _calls(self) -> Iterator[tuple[HubApi, Retry]]:

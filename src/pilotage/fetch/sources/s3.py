@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote
 from pilotage.errors import IntegrityError, SourceError
 from pilotage.fetch.http import Url
 from pilotage.fetch.manifest import FileEntry, Manifest, checked_path, checked_sha256, mismatch
-from pilotage.fetch.origin import ChangedError
+from pilotage.fetch.origin import ChangedError, Origin
 from pilotage.fetch.progress import ProgressListener
 from pilotage.fetch.remote_code import check_configs, may_name_code
 from pilotage.fetch.retry import Retry
@@ -180,13 +180,10 @@ class S3Source:
             ResourceError: The disk has not the room.
             StoreError: The folder cannot be used.
         """
-        if self._resolved.id != manifest.id and self.resolve().id != manifest.id:
-            raise ChangedError("the objects have changed", where=self.uri, hint="Fetch again")
         configs = tuple(file for file in manifest.files if may_name_code(file))
         rest = tuple(file for file in manifest.files if file not in configs)
         arrived: dict[str, FileEntry] = {}
-        with self._calls() as (api, retry):
-            origin = S3Origin(api, self._resolved.objects, pinned=self.version is not None)
+        with self.opened(manifest) as (origin, retry):
             for files, journal in ((configs, "configs.journal"), (rest, "journal")):
                 if not files:
                     continue
@@ -205,6 +202,14 @@ class S3Source:
                         check_configs(configs, into, self.selection, where=self.uri)
         self._check_trusted([file for file in manifest.files if file.sha256 is None], into)
         return replace(manifest, files=tuple(arrived[file.path] for file in manifest.files))
+
+    @contextmanager
+    def opened(self, manifest: Manifest) -> Iterator[tuple[Origin, Retry]]:
+        """Where the files' bytes come from; see `pilotage.fetch.sources.source.RangedSource`."""
+        if self._resolved.id != manifest.id and self.resolve().id != manifest.id:
+            raise ChangedError("the objects have changed", where=self.uri, hint="Fetch again")
+        with self._calls() as (api, retry):
+            yield S3Origin(api, self._resolved.objects, pinned=self.version is not None), retry
 
     def _one(self, api: S3Api) -> tuple[dict[str, S3Object], dict[str, Promise]] | None:
         """The object that the key names; None if it names a folder."""

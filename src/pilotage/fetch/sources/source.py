@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pilotage.fetch.manifest import Manifest
+from pilotage.fetch.origin import Origin
 from pilotage.fetch.progress import ProgressListener
+from pilotage.fetch.retry import Retry
 
 
 class Source(Protocol):
@@ -49,6 +52,19 @@ class Source(Protocol):
         Raises:
             SourceError: The bytes could not be had.
             OSError: `into` or `scratch` could not be written.
+        """
+        ...
+
+
+@runtime_checkable
+class RangedSource(Source, Protocol):
+    """A source whose files can be read in part, without fetching them."""
+
+    def opened(self, manifest: Manifest) -> AbstractContextManager[tuple[Origin, Retry]]:
+        """Where the bytes of the manifest's files come from, and how its failures are waited out.
+
+        Raises:
+            ChangedError: The source has changed since it was resolved.
         """
         ...
 
