@@ -57,7 +57,7 @@ def calibrate(
 ) -> None:
     """Measure this machine: its memory's bandwidth, its FLOP/s, and steps of its engine.
 
-    Takes some seconds, and wants the machine to itself. Plans then know "this machine" as a
+    Takes half a minute or so, and wants the machine to itself. Plans then know "this machine" as a
     strategy.
     """
     found = calibrate_host(source)
@@ -112,9 +112,13 @@ def calibrate_host(source: str | None = None) -> HostCalibration:
             )
         config = planned.engine_config(deployment.serving, default_home() / "compiled")
         device = measure_host(serving.free_bytes, piece.threads)
-        # A cache of prompts would answer what is to be measured.
-        engine = open_engine(msgspec.structs.replace(config, prefix_caching=False), piece)
-        steps = list(measure_steps(engine, anatomy.vocab))
+        with Console(stderr=True).status("Opening the model …") as status:
+            # A cache of prompts would answer what is to be measured.
+            engine = open_engine(msgspec.structs.replace(config, prefix_caching=False), piece)
+            steps = []
+            for step in measure_steps(engine, anatomy.vocab):
+                steps.append(step)
+                status.update(f"Measuring steps of its engine, {len(steps)} kinds so far …")
     found = fit_host(
         RooflineModel(anatomy, host_precision(anatomy), device),
         steps,
