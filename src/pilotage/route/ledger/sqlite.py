@@ -1,0 +1,170 @@
+"""The ledger in a SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pilotage.errors import StoreError
+from pilotage.route.ledger.money import atto_of
+from pilotage.route.ledger.rows import Row
+from pilotage.route.ledger.schema import SQLITE_STEPS, Step, check, migrate
+
+APPLICATION_ID: Final = 0x504C_5447  # "PLTG", in the file's header
+_MAGIC: Final = b"SQLite format 3\0"
+_NANO: Final = 10**9
+
+_NAMES: Final = tuple(
+    column
+    for name in Row.__struct_fields__
+    for column in (("cost_nano", "cost_atto") if name == "cost" else (name,))
+)
+_INSERT: Final = (
+    f"INSERT INTO pilotage_attempts ({', '.join(_NAMES)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (id) DO NOTHING"
+)
+_COST: Final = Row.__struct_fields__.index("cost")
+
+
+class SqliteStore:
+    """A connection to the file. Several processes may have it open: it is in WAL mode.
+
+    Args:
+        path: The file; made with mode 0600 if it is not there, unless only read.
+        read_only: Change nothing, and insist that it is there.
+        busy_s: How long to wait for another process that is writing.
+        steps: The versions of the tables.
+
+    Raises:
+        StoreError: It cannot be opened, is corrupt, is another program's database, or was written
+            by a newer Pilotage.
+        sqlite3.OperationalError: Another process holds it locked for longer than ``busy_s``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        busy_s: float = 1.0,
+        steps: Sequence[Step] = SQLITE_STEPS,
+    ) -> None:
+        self._path = path
+        _prepare(path, read_only=read_only)
+        mode = "ro" if read_only else "rw"
+        address = f"{path.absolute().as_uri()}?mode={mode}"
+        try:
+            self._connection = sqlite3.connect(
+                address, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise _unusable(path, str(error)) from None
+        try:
+            self._open(read_only, steps)
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
+                raise _unusable(path, str(error)) from None
+            raise
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self._path)
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Add rows in one transaction; one whose id is there already changes nothing."""
+        values = [_values(row) for row in rows]
+        with self.transaction():
+            self._connection.executemany(_INSERT, values)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement; its rows."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. The write lock is taken at once: no upgrade can fail half-way."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may have rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def money_columns(self, name: str) -> tuple[str, ...]:
+        """Whole nano-dollars, and the atto-dollars beyond them."""
+        return (f"{name}_nano", f"{name}_atto")
+
+    def atto(self, values: Sequence[Any]) -> int:
+        """Atto-dollars of the two columns."""
+        nano, atto = values
+        return int(nano or 0) * _NANO + int(atto or 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _open(self, read_only: bool, steps: Sequence[Step]) -> None:
+        ((application,),) = self.query("PRAGMA application_id")
+        ((tables,),) = self.query("SELECT COUNT(*) FROM sqlite_master")
+        if application != APPLICATION_ID and (tables or read_only):
+            raise StoreError(
+                "it is another program's database, not a ledger",
+                where=self.name,
+                hint="Name another file; this one is left as it is.",
+            )
+        if read_only:
+            ((version,),) = self.query("SELECT version FROM pilotage_ledger")
+            check(version, len(steps), self.name)
+            return
+        self.query("PRAGMA journal_mode = WAL")
+        self.query("PRAGMA synchronous = NORMAL")
+        with self.transaction():
+            self.query(f"PRAGMA application_id = {APPLICATION_ID}")
+            migrate(self, steps)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    values = msgspec.structs.astuple(row)
+    nano, atto = divmod(atto_of(row.cost), _NANO)
+    return (*values[:_COST], nano, atto, *values[_COST + 1 :])
+
+
+def _prepare(path: Path, *, read_only: bool) -> None:
+    """Make the file, for its owner alone, or see that it may be a database."""
+    try:
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives -wal and -shm the mode of the file itself.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        if not path.is_file():
+            raise _unusable(path, "it is not a file" if path.exists() else "there is no such file")
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    if head not in {b"", _MAGIC}:
+        raise _unusable(path, "it is not a SQLite database")
+
+
+def _is_busy(error: sqlite3.DatabaseError) -> bool:
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _unusable(path: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"the ledger cannot be used ({reason})",
+        where=str(path),
+        hint="Restore it from a copy, move it away to begin a new one, or name another file.",
+    )
