@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -43,15 +44,34 @@ def test_add_prints_the_key_alone_on_standard_output_and_says_it_is_the_only_tim
 def test_add_with_everything_as_json(file: Path) -> None:
     result = run(
         "add", "--name", "batch", "--requests-per-minute", "60", "--tokens-per-minute", "10000",
+        "--usd-per-day", "0.50", "--usd-per-month", "$12.5",
         "--scope", "inference", "--scope", "admin", "--json", file=file,
     )  # fmt: skip
     made = json.loads(result.stdout)
     key = KeyStore(file).authenticate(made["key"])
     assert key is not None
     assert key.id == made["id"]
-    assert made["limits"] == {"requests_per_minute": 60, "tokens_per_minute": 10000}
+    assert made["limits"] == {
+        "requests_per_minute": 60,
+        "tokens_per_minute": 10000,
+        "usd_per_day": "0.50",
+        "usd_per_month": "12.5",
+    }
+    assert key.limits.usd_per_day == Decimal("0.5")
+    assert "0.50  12.5" in re.sub(r" {2,}", "  ", run("list", file=file).stdout)
     assert made["scopes"] == ["inference", "admin"]
     assert {"salt", "hash"}.isdisjoint(made)
+
+
+def test_what_is_not_limited_is_null_in_json(file: Path) -> None:
+    made = json.loads(run("add", "--name", "x", "--usd-per-day", "3", "--json", file=file).stdout)
+    assert made["limits"] == {
+        "requests_per_minute": None,
+        "tokens_per_minute": None,
+        "usd_per_day": "3",
+        "usd_per_month": None,
+    }
+    assert json.loads(run("list", "--json", file=file).stdout)[0]["limits"] == made["limits"]
 
 
 def test_list_shows_keys_and_no_secret(file: Path) -> None:
@@ -97,6 +117,11 @@ def test_an_ambiguous_name_is_an_error_that_lists_the_ids(file: Path) -> None:
         ["add", "--name", "x", "--requests-per-minute", "0"],
         ["add", "--name", "x", "--tokens-per-minute", "-5"],
         ["add", "--name", "x", "--tokens-per-minute", "1e999"],
+        ["add", "--name", "x", "--usd-per-day", "0"],
+        ["add", "--name", "x", "--usd-per-day", "-1"],
+        ["add", "--name", "x", "--usd-per-month", "1e3"],
+        ["add", "--name", "x", "--usd-per-month", "NaN"],
+        ["add", "--name", "x", "--usd-per-month", "9999999"],
         ["add", "--name", "x", "--scope", "root"],
         ["revoke"],
     ],

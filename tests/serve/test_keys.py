@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -325,3 +326,41 @@ def test_the_default_file_lies_in_pilotages_home(
 ) -> None:
     monkeypatch.setenv("PILOTAGE_HOME", str(tmp_path))
     assert default_key_file() == tmp_path / "keys.json"
+
+
+def test_a_file_of_a_version_without_dollars_still_loads_and_keeps_its_limits(path: Path) -> None:
+    issued = KeyStore(path).add("old", limits=KeyLimits(requests_per_minute=5))
+    content = json.loads(path.read_text())
+    content["keys"][0]["limits"] = {"requests_per_minute": 5, "tokens_per_minute": None}
+    path.write_text(json.dumps(content))
+    key = KeyStore(path).authenticate(issued.text)
+    assert key is not None
+    assert key.limits == KeyLimits(requests_per_minute=5)
+
+
+def test_a_file_without_dollar_limits_holds_no_word_that_older_versions_refuse(path: Path) -> None:
+    KeyStore(path).add("a", limits=KeyLimits(tokens_per_minute=7))
+    assert json.loads(path.read_text())["keys"][0]["limits"] == {"tokens_per_minute": 7}
+
+
+@given(amount=st.decimals("0.000000000001", 1_000_000, places=12))
+def test_dollar_limits_come_back_from_the_file_as_they_were(
+    amount: Decimal, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    limits = KeyLimits(usd_per_day=amount, usd_per_month=Decimal("20.10"))
+    issued = KeyStore(path).add("paid", limits=limits)
+    key = KeyStore(path).authenticate(issued.text)
+    assert key is not None
+    assert key.limits == limits
+    assert isinstance(json.loads(path.read_text())["keys"][0]["limits"]["usd_per_day"], str)
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "NaN", "Infinity", "1000000.01", "ten"])
+def test_dollar_limits_that_are_none_make_the_file_unusable(amount: str, path: Path) -> None:
+    KeyStore(path).add("paid", limits=KeyLimits(usd_per_day=Decimal(1)))
+    content = json.loads(path.read_text())
+    content["keys"][0]["limits"]["usd_per_day"] = amount
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="key file cannot be used"):
+        KeyStore(path)

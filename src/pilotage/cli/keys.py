@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,8 @@ from rich.cells import cell_len, set_cell_size
 
 from pilotage.serve.keys import ApiKey, KeyLimits, KeyStore, Scope, default_key_file
 
+_LIMITS = ("REQUESTS/MIN", "TOKENS/MIN", "USD/DAY", "USD/MONTH")
+
 app = typer.Typer(
     name="keys", help="Make, list and revoke the API keys of a server.", no_args_is_help=True
 )
@@ -20,6 +24,19 @@ FileOption = Annotated[
     Path | None,
     typer.Option("--file", help="The key file.", show_default="keys.json in Pilotage's home"),
 ]
+_AMOUNT = re.compile(r"\$?(\d{1,7}(?:\.\d{1,12})?)", re.ASCII)
+
+
+def _dollars(text: str) -> Decimal:
+    """An amount as a person writes it: 20, 0.50, $12.5."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None or not 0 < Decimal(match[1]) <= 1_000_000:
+        raise typer.BadParameter(
+            f"{text!r} is no amount of US dollars from above 0 to 1000000, such as 20 or 0.50"
+        )
+    return Decimal(match[1])
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -34,6 +51,20 @@ def add(
         int | None,
         typer.Option(min=1, max=10**12, help="The most prompt and completion tokens a minute."),
     ] = None,
+    usd_per_day: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=_dollars, metavar="USD", help="The most US dollars a UTC day, where it routes."
+        ),
+    ] = None,
+    usd_per_month: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=_dollars,
+            metavar="USD",
+            help="The most US dollars a calendar month (UTC), where it routes.",
+        ),
+    ] = None,
     scope: Annotated[
         list[Scope] | None,
         typer.Option(help="What it may do; repeat for several.", show_default="inference"),
@@ -47,7 +78,10 @@ def add(
         name,
         scopes=tuple(scope or (Scope.INFERENCE,)),
         limits=KeyLimits(
-            requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            usd_per_day=usd_per_day,
+            usd_per_month=usd_per_month,
         ),
     )
     if as_json:
@@ -93,7 +127,9 @@ def revoke(
 
 def _as_dict(key: ApiKey) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(key)
-    return fields
+    # The file leaves out what is not limited; a program that reads this finds every name.
+    limits = {name: fields["limits"].get(name) for name in KeyLimits.__struct_fields__}
+    return {**fields, "limits": limits}
 
 
 def _print_json(value: Any) -> None:
@@ -102,7 +138,7 @@ def _print_json(value: Any) -> None:
 
 def _table(keys: list[ApiKey]) -> str:
     """One line a key, never cut to the terminal's width: ids are there to be copied."""
-    rows = [("ID", "NAME", "CREATED", "SCOPES", "REQUESTS/MIN", "TOKENS/MIN", "STATE")]
+    rows = [("ID", "NAME", "CREATED", "SCOPES", *_LIMITS, "STATE")]
     rows += [
         (
             key.id,
@@ -112,6 +148,8 @@ def _table(keys: list[ApiKey]) -> str:
             ",".join(key.scopes),
             _limit(key.limits.requests_per_minute),
             _limit(key.limits.tokens_per_minute),
+            _limit(key.limits.usd_per_day),
+            _limit(key.limits.usd_per_month),
             "active" if key.revoked is None else f"revoked {key.revoked:%Y-%m-%d %H:%M}",
         )
         for key in keys
@@ -123,5 +161,5 @@ def _table(keys: list[ApiKey]) -> str:
     )
 
 
-def _limit(limit: int | None) -> str:
-    return "-" if limit is None else f"{limit:,}"
+def _limit(limit: int | Decimal | None) -> str:
+    return "-" if limit is None else f"{limit:,f}" if isinstance(limit, Decimal) else f"{limit:,}"

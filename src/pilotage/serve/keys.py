@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +44,7 @@ _SALT_BYTES = 16
 _HASH_BYTES = 32
 
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_MOST_USD = Decimal(1_000_000)
 _PerMinute = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 
 
@@ -53,11 +55,27 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-class KeyLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one key may spend in a minute; ``None`` is no limit."""
+# What is not limited is not in the file: one without dollars can be read by older versions too.
+class KeyLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one key may spend; ``None`` is no limit.
+
+    Attributes:
+        requests_per_minute: Requests a minute.
+        tokens_per_minute: Prompt and completion tokens a minute.
+        usd_per_day: US dollars a UTC day for what is routed, more than 0 and at most 1,000,000;
+            text in the file, so that it stays exact.
+        usd_per_month: US dollars a calendar month (UTC), likewise.
+    """
 
     requests_per_minute: _PerMinute | None = None
     tokens_per_minute: _PerMinute | None = None
+    usd_per_day: Decimal | None = None
+    usd_per_month: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        for amount in (self.usd_per_day, self.usd_per_month):
+            if amount is not None and not (amount.is_finite() and 0 < amount <= _MOST_USD):
+                raise ValueError(f"a limit in US dollars is from above 0 to {_MOST_USD}")
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,7 +214,7 @@ class KeyStore:
         Args:
             name: What people call it, 1 to 64 printable characters; need not be unique.
             scopes: What it may do.
-            limits: What it may spend a minute; ``None`` is no limit.
+            limits: What it may spend; ``None`` is no limit.
 
         Raises:
             UsageError: The name cannot be used.

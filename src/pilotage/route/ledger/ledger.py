@@ -87,17 +87,14 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - no request may fail for its bookkeeping
             _LOG.error("an attempt is not in the ledger: %s", said(error))
 
-    def flush(self, timeout_s: float = 30.0) -> None:
+    def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until everything recorded before is in the database.
 
-        Raises:
-            StoreError: It is not within ``timeout_s``; nothing is lost by that.
+        Returns:
+            Whether it is, after ``timeout_s`` at most. Nothing is lost if it is not: rows are kept
+            until it can be written.
         """
-        if not self._writer.flush(timeout_s):
-            raise StoreError(
-                f"the ledger was not written within {timeout_s:g} s",
-                hint="Its rows are kept until it can be; the log says why it cannot.",
-            )
+        return self._writer.flush(timeout_s)
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is left and let go. What the database refuses goes to the file beside it."""
