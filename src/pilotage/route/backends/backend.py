@@ -71,6 +71,8 @@ class BackendError(Exception):
         status: HTTP status the provider gave, where it gave one.
         retry_after_s: How long it asked to wait.
         usage: What it is known to have billed nevertheless.
+        detail: Of a refusal, what the provider said. It may quote the request: for the client who
+            sent that, never for a log.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class BackendError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         usage: Usage | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -88,3 +91,4 @@ class BackendError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.usage = usage
+        self.detail = detail

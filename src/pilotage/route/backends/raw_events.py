@@ -1,0 +1,176 @@
+"""A stream's bytes on their way to the client, looked at but not parsed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from pilotage.route.answer import Usage
+from pilotage.route.backends.backend import BackendError, Fault
+from pilotage.route.backends.chat_events import NOT_JSON
+from pilotage.route.backends.refusal import error_event
+from pilotage.route.backends.sse import MAX_EVENT, EventReader
+from pilotage.route.backends.usage import estimated_tokens, usage_of
+
+# In JSON a quotation mark inside a string is escaped, so these are fields and never text.
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
+_ERROR: Final = re.compile(rb'\A\s*data:\s*\{\s*"error"\s*:')
+_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+_MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,256})"')
+_DONE: Final = re.compile(rb"(?:\A|\n)data: ?\[DONE\]")
+
+
+class _Known(msgspec.Struct):
+    choices: list[msgspec.Raw] | None = None
+    usage: Any = None
+    error: Any = None
+    model: str | None = None
+
+
+_known = msgspec.json.Decoder(_Known).decode
+
+
+class RawEvents:
+    """Passes on whole events, and keeps what the ledger has to know.
+
+    What has no end of an event yet is held until it has: a client could not use it, and events
+    that are to be hidden are seen whole. Only events with usage in them are parsed, one a stream.
+
+    Args:
+        hide_usage: Whether the client did not ask for usage. Then the event without choices that
+            tells it is left out, which clients that take the first choice of each event trip
+            over.
+
+    Attributes:
+        usage: What the server says it used, if that can be true.
+        model: What it says it is.
+        finished: A finish reason or ``[DONE]`` came.
+        done: ``[DONE]`` came.
+    """
+
+    __slots__ = (
+        "_began",
+        "_count",
+        "_held",
+        "_hide_usage",
+        "done",
+        "finished",
+        "model",
+        "usage",
+    )
+
+    def __init__(self, *, hide_usage: bool) -> None:
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.finished = False
+        self.done = False
+        self._hide_usage = hide_usage
+        self._held = b""
+        self._began = False
+        self._count = 0
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens came: events, less the ones that only begin and end it."""
+        return max(0, self._count - 2)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes; those that can be passed on, perhaps none.
+
+        Raises:
+            BackendError: The stream begins with an error, or an event is too long.
+        """
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        if not data.endswith(b"\n\n"):
+            end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+            if end < 3:
+                end = 0
+            self._held = data[end:]
+            data = data[:end]
+            if len(self._held) > MAX_EVENT:
+                raise BackendError(Fault.GARBAGE, "an event of the stream is too long")
+        return self._look(data) if data else b""
+
+    def end(self) -> bytes:
+        """What is left at the stream's end: a last event without its blank line."""
+        data, self._held = self._held, b""
+        return self._look(data) if data else b""
+
+    def _look(self, data: bytes) -> bytes:
+        if not self._began:
+            self._begin(data)
+        self._count += data.count(b"\ndata:") + data.startswith(b"data:")
+        if _USAGE.search(data) is not None:
+            data = self._take_usage(data)
+        self.done = self.done or _DONE.search(data) is not None
+        self.finished = self.finished or self.done or _FINISH.search(data) is not None
+        return data
+
+    def _begin(self, data: bytes) -> None:
+        self._began = True
+        if _ERROR.match(data):
+            for event in EventReader().feed(data):
+                raise error_event(_parsed(event).error)
+        found = _MODEL.search(data)
+        if found is not None:
+            self.model = found[1].decode("utf-8", "replace")
+
+    def _take_usage(self, data: bytes) -> bytes:
+        """Note the usage; ``data`` without the events that only tell it, if they are hidden."""
+        parts = re.split(rb"(?<=\n\n)|(?<=\n\r\n)", data)
+        kept: list[bytes] = []
+        for part in parts:
+            if _USAGE.search(part) is None:
+                kept.append(part)
+                continue
+            lines = EventReader().feed(part if part.endswith(b"\n") else part + b"\n\n")
+            known = _parsed(lines[0]) if lines else _Known()
+            if known.usage is not None:
+                self.usage = usage_of(known.usage)
+            if known.choices or not self._hide_usage:
+                kept.append(part)
+        return b"".join(kept)
+
+
+class RawWhole:
+    """A whole answer's bytes: what the ledger has to know of them.
+
+    Attributes:
+        usage: What the server says it used, if that can be true.
+        model: What it says it is.
+    """
+
+    __slots__ = ("_size", "model", "usage")
+
+    def __init__(self, body: bytes) -> None:
+        """Look at ``body``.
+
+        Raises:
+            BackendError: It is no answer of the protocol, or is an error.
+        """
+        known = _parsed(body)
+        if known.error is not None:
+            raise error_event(known.error)
+        if known.choices is None:
+            raise BackendError(Fault.GARBAGE, "the backend's answer has no choices")
+        self.usage = usage_of(known.usage)
+        self.model = known.model
+        self._size = sum(len(choice) for choice in known.choices)
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens it is: its choices' bytes, what stands around the text included."""
+        return estimated_tokens(self._size)
+
+
+def _parsed(data: bytes) -> _Known:
+    try:
+        return _known(data)
+    except NOT_JSON:
+        raise BackendError(
+            Fault.GARBAGE, "the backend's answer is not of OpenAI's chat API"
+        ) from None
