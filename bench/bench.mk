@@ -42,3 +42,4 @@ include bench/buckets.mk
 include bench/vllm.mk
 include bench/plan.mk
 include bench/simulate.mk
+include bench/gateway.mk

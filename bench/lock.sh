@@ -19,3 +19,5 @@ compile bench-vllm --override requirements/bench-vllm-without.in
 # Load generators; guidellm imports torch for its data sets.
 compile bench-loadgen-guidellm
 compile bench-loadgen-aiperf
+# Gateways.
+compile bench-gateway
