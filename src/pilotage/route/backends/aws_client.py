@@ -9,10 +9,6 @@ from typing import Any, Final
 from pilotage.errors import UsageError
 from pilotage.units import printable
 
-MOST_THREADS: Final = 256
-"""boto3 waits where it is called: an answer takes a thread as long as it lasts. More answers than
-this at once wait for one another; a gateway that needs more has more processes."""
-
 _CONNECT_S: Final = 10.0
 _INSTALL: Final = "Install it with: pip install 'pilotage[aws]'"
 _LOG_IN: Final = (

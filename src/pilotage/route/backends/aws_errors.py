@@ -1,17 +1,18 @@
 """What boto3 raises, as faults.
 
-AWS's own words are not passed on: they quote addresses, accounts and parts of prompts. What can be
-told from them is.
+AWS's own words are passed on for a refused request only: the client may read what quotes its own
+request. Of anything else they quote addresses and accounts.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from pilotage.route.backends.backend import BackendError, Fault
+
+_MOST_DETAIL: Final = 500
 
 _BY_CODE: Final[Mapping[str, Fault]] = MappingProxyType(
     {
@@ -82,16 +83,6 @@ _MISSET: Final = (
     ("not found", "there is no such endpoint in this region"),
 )
 """Validation errors that are about the backend, not about the request."""
-_REASONS: Final = (
-    ("too long", "the prompt is longer than the model takes"),
-    ("too many input tokens", "the prompt is longer than the model takes"),
-    ("tool use", "the model takes no tools, or not so"),
-    ("image", "the model does not take these images"),
-    ("alternate", "the model wants user and assistant to take turns"),
-    ("must start with a user", "the conversation should start with the user"),
-    ("must end with a user", "the conversation should end with the user"),
-)
-_NO_FIELD: Final = re.compile(r"doesn't support the ([A-Za-z.]{1,60}) field")
 
 
 def aws_failures() -> tuple[type[Exception], ...]:
@@ -152,13 +143,9 @@ def _answered(error: Any, *, begun: bool) -> BackendError:
     else:
         fault = _BY_CODE.get(code) or _of_status(status)
     message = _shown(told.get("Code"))
-    if fault is Fault.REFUSED:
-        if found := next((said for words, said in _MISSET if words in text), None):
-            fault, message = Fault.DENIED, f"{message}: {found}"
-        elif field := _NO_FIELD.search(str(told.get("Message", ""))):
-            message = f'{message}: the model does not support "{field[1]}"'
-        elif found := next((said for words, said in _REASONS if words in text), None):
-            message = f"{message}: {found}"
+    found = next((said for words, said in _MISSET if words in text), None)
+    if fault is Fault.REFUSED and found is not None:
+        fault, message = Fault.DENIED, f"{message}: {found}"
     if begun and fault not in {Fault.TIMEOUT, Fault.DENIED}:
         fault = Fault.CUT
     headers: Mapping[str, str] = meta.get("HTTPHeaders") or {}
@@ -168,6 +155,7 @@ def _answered(error: Any, *, begun: bool) -> BackendError:
         # In a stream the status was 200, and is not the failure's.
         status=status if status >= 400 else None,
         retry_after_s=_seconds(headers.get("retry-after")),
+        detail=_line(str(told.get("Message", ""))) if fault is Fault.REFUSED else None,
     )
 
 
@@ -184,6 +172,12 @@ def _shown(code: object) -> str:
     text = str(code or "")
     known = text.isascii() and text.isalnum() and len(text) <= 60
     return f"AWS answers {text}" if known else "AWS answers with an error"
+
+
+def _line(text: str) -> str | None:
+    """One line of it, printable."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line[:_MOST_DETAIL] or None
 
 
 def _seconds(text: str | None) -> float | None:

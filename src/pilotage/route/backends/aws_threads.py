@@ -115,7 +115,7 @@ class AnswerThreads:
             self._pool.submit(feed.run, read)
         except RuntimeError:
             raise _closed() from None
-        begun = False
+        begun = ended = False
         self._feeds.add(feed)
         try:
             while True:
@@ -130,10 +130,15 @@ class AnswerThreads:
                     return
                 for chunk in chunks:
                     begun = begun or bool(chunk.text or chunk.reasoning or chunk.tool_calls)
+                    # What is left then is the connection's end: the thread sees to it.
+                    ended = ended or chunk.finish_reason is not None
                     yield chunk
+                if ended:
+                    return
         finally:
             self._feeds.discard(feed)
-            feed.abandon()
+            if not ended:
+                feed.abandon()
 
     def close(self) -> None:
         """End the answers that are being read, and take no more."""

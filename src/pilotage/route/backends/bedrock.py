@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from functools import partial
 from typing import Any
 
 from pilotage.route.answer import Chunk
-from pilotage.route.backends.aws_client import MOST_THREADS, open_client
 from pilotage.route.backends.aws_errors import aws_failures, backend_error, refused_streaming
-from pilotage.route.backends.aws_threads import AnswerThreads, OpenAnswer
+from pilotage.route.backends.aws_runtime import AwsRuntime
+from pilotage.route.backends.aws_threads import OpenAnswer
 from pilotage.route.backends.bedrock_events import ConverseReading
 from pilotage.route.backends.bedrock_families import family_of
 from pilotage.route.backends.bedrock_request import converse_request
@@ -29,7 +28,7 @@ class BedrockBackend:
         region: That of the AWS environment if None.
         timeout_s: Longest time for an answer.
         first_token_timeout_s: Longest wait for its first token.
-        max_concurrency: Most answers at once; more than `MOST_THREADS` wait for one another.
+        max_concurrency: Most answers at once.
         client: A boto3 client of "bedrock-runtime" that makes each call once, instead of one of
             the AWS environment.
 
@@ -51,16 +50,14 @@ class BedrockBackend:
         self.name = name
         self._model_id = model_id
         self._family = family_of(model_id)
-        self._timeout_s = timeout_s
-        threads = min(max_concurrency, MOST_THREADS)
-        self._open = partial(
-            open_client, "bedrock-runtime", where=name, region=region, connections=threads
-        )
-        self._client = client or self._open(silence_s=min(first_token_timeout_s, timeout_s))
-        # An answer that comes whole is silent until its end.
-        self._patient = client
-        self._threads = AnswerThreads(
-            name, limit=threads, timeout_s=timeout_s, first_token_timeout_s=first_token_timeout_s
+        self._runtime = AwsRuntime(
+            name,
+            "bedrock-runtime",
+            region=region,
+            timeout_s=timeout_s,
+            first_token_timeout_s=first_token_timeout_s,
+            max_concurrency=max_concurrency,
+            client=client,
         )
         # Whether answers come whole: with tools, and without.
         self._whole = {True: not self._family.streams_tools, False: False}
@@ -73,7 +70,7 @@ class BedrockBackend:
         def read(answer: OpenAnswer) -> Generator[Chunk, None, None]:
             return self._read(request, images, answer)
 
-        chunks = self._threads.chunks(read, deadline=call.deadline)
+        chunks = self._runtime.chunks(read, deadline=call.deadline)
         try:
             async for chunk in chunks:
                 yield chunk
@@ -82,41 +79,36 @@ class BedrockBackend:
 
     async def close(self) -> None:
         """Let go of connections; answers that are being read end."""
-        self._threads.close()
-        for client in {self._client, self._patient} - {None}:
-            client.close()
+        self._runtime.close()
 
     def _read(
         self, request: dict[str, Any], images: int, answer: OpenAnswer
     ) -> Generator[Chunk, None, None]:
         """In a thread: ask, and read the answer."""
         reading = ConverseReading(images=images, cache_within=self._family.cache_within)
-        failures = aws_failures()
         try:
             stream = None if self._whole["toolConfig" in request] else self._stream(request)
             if stream is None:
-                answer.whole = True
-                self._patient = self._patient or self._open(silence_s=self._timeout_s)
-                yield from reading.whole(self._patient.converse(**request))
+                yield from reading.whole(self._runtime.whole(answer).converse(**request))
             else:
-                answer.hold(stream, silence_s=self._timeout_s)
+                self._runtime.hold(answer, stream)
                 try:
                     for event in stream:
                         if chunk := reading.event(event):
                             yield chunk
                 finally:
                     stream.close()
-        except failures as error:
-            raise backend_error(error, begun=reading.begun) from None
+        except aws_failures() as error:
+            # What breaks after the end has come takes at most the usage along.
+            if not reading.finished:
+                raise backend_error(error, begun=reading.begun) from None
         yield reading.end()
 
     def _stream(self, request: dict[str, Any]) -> Any:
         """The stream of an answer; None if the model has none, which is remembered."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - an extra
-
         try:
-            return self._client.converse_stream(**request)["stream"]
-        except ClientError as error:
+            return self._runtime.client.converse_stream(**request)["stream"]
+        except self._runtime.client.exceptions.ValidationException as error:
             if not refused_streaming(error):
                 raise
             self._whole["toolConfig" in request] = True

@@ -42,6 +42,11 @@ class ConverseReading:
         self._usage: Usage | None = None
         self._model: str | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole; its usage may be missing yet."""
+        return self._reason is not None
+
     def event(self, event: Mapping[str, Any]) -> Chunk | None:
         """The chunk of one event of the stream, if it has any."""
         if (delta := event.get("contentBlockDelta")) is not None:

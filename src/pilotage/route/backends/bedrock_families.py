@@ -26,7 +26,7 @@ class Family:
         effort: Takes ``reasoning_effort`` as a field of its own.
         cache_within: Its streams count cached tokens among ``inputTokens``; all others beside
             them, as documented (measured on openai.gpt-5.6, maximhq/bifrost#6942).
-        image_bytes: Largest image.
+        image_bytes: Largest image. 3.75 MiB is the API reference's limit (``Message``).
     """
 
     pattern: str
@@ -37,7 +37,6 @@ class Family:
     effort: bool = False
     cache_within: bool = False
     image_bytes: int = 3_932_160
-    """3.75 MiB: the API reference's limit (``Message``)."""
 
 
 _FAMILIES: Final = (
