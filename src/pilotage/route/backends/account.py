@@ -81,7 +81,8 @@ def billed(payer: Payer, tally: Tally, error: BackendError | None) -> Usage | No
     """
     told = error.usage if error is not None and error.usage is not None else tally.usage
     if told is not None:
-        return told if told.images else replace(told, images=payer.images)
+        images = 0 if told.images else payer.images
+        return replace(told, images=images) if images else told
     if error is not None and error.fault in _NOTHING_DONE and not tally.tokens:
         return None
     return Usage(
@@ -104,6 +105,9 @@ class Account:
         decision: Why it is asked for.
 
     Attributes:
+        role: What the answer is for, as far as is known.
+        decision: Why, and what came of it.
+        scores: Of estimators and verifiers.
         cost: US dollars of the attempts that are over.
         last: The last that is over, as it would be or was written.
         count: Attempts that are over.
@@ -115,15 +119,13 @@ class Account:
         self.last: Attempt | None = None
         self.count = 0
         self._sink = sink
-        self._decision = decision
-        self._scores: Mapping[str, float] = {}
+        self.decision = decision
+        self.scores: Mapping[str, float] = {}
         self._held = False
 
     def over(self, attempt: Attempt) -> None:
         """Take an attempt that is over."""
-        self.last = msgspec.structs.replace(
-            attempt, role=self.role, decision=self._decision, scores=self._scores
-        )
+        self.last = attempt
         self.cost += attempt.cost
         self.count += 1
         self._held = True
@@ -133,11 +135,11 @@ class Account:
     ) -> None:
         """Say what became of the answer, until its row is written."""
         self.role = role or self.role
-        self._decision = self._decision if decision is None else decision
-        self._scores = self._scores if scores is None else dict(scores)
+        self.decision = self.decision if decision is None else decision
+        self.scores = self.scores if scores is None else dict(scores)
         if self._held and self.last is not None:
             self.last = msgspec.structs.replace(
-                self.last, role=self.role, decision=self._decision, scores=self._scores
+                self.last, role=self.role, decision=self.decision, scores=self.scores
             )
 
     def tried_again(self) -> None:

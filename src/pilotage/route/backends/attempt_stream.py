@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -11,7 +11,8 @@ from pilotage.route.answer import Answer, Chunk
 from pilotage.route.attempt import Attempt, Role
 from pilotage.route.backends.account import Account
 from pilotage.route.backends.asking import ChatQuestion, RawQuestion
-from pilotage.route.backends.tries import Desk, Tries
+from pilotage.route.backends.one_try import Desk
+from pilotage.route.backends.tries import Tries
 
 T = TypeVar("T")
 
@@ -29,15 +30,13 @@ class AccountedStream(Generic[T]):
     One task iterates and closes it.
 
     Args:
-        pieces: What it iterates.
+        tries: What it iterates.
         account: Of its attempts.
         deferred: Whether the last row waits.
     """
 
-    def __init__(
-        self, pieces: AsyncGenerator[T, None], account: Account, *, deferred: bool
-    ) -> None:
-        self._pieces = pieces
+    def __init__(self, tries: Tries[T], account: Account, *, deferred: bool) -> None:
+        self._tries = tries
         self._account = account
         self._deferred = deferred
         self._over = False
@@ -87,7 +86,7 @@ class AccountedStream(Generic[T]):
         times.
         """
         try:
-            await self._pieces.aclose()
+            await self._tries.aclose()
         finally:
             self._over = True
             self._account.write()
@@ -97,7 +96,7 @@ class AccountedStream(Generic[T]):
 
     async def __anext__(self) -> T:
         try:
-            return await self._pieces.__anext__()
+            return await self._tries.next()
         except BaseException:
             self._over = True
             if not self._deferred:
@@ -116,7 +115,8 @@ class AccountedStream(Generic[T]):
         await self.aclose()
 
     def __del__(self) -> None:
-        # A row is money: it is written even if whoever had to settle it was cancelled.
+        # A row is money: it is written even if whoever had to close this was cancelled.
+        self._tries.give_up()
         self._account.write()
 
 
@@ -133,7 +133,7 @@ class AttemptStream(AccountedStream[Chunk]):
     def __init__(
         self, desk: Desk, question: ChatQuestion, account: Account, *, deferred: bool
     ) -> None:
-        super().__init__(Tries(desk, question, account).pieces(), account, deferred=deferred)
+        super().__init__(Tries(desk, question, account), account, deferred=deferred)
         self._question = question
 
     @property
@@ -152,7 +152,7 @@ class RawStream(AccountedStream[bytes]):
     """
 
     def __init__(self, desk: Desk, question: RawQuestion, account: Account) -> None:
-        super().__init__(Tries(desk, question, account).pieces(), account, deferred=False)
+        super().__init__(Tries(desk, question, account), account, deferred=False)
         self._question = question
 
     @property

@@ -12,8 +12,8 @@ from pilotage.route.backends.asking import ChatQuestion, Forwarder, RawQuestion
 from pilotage.route.backends.attempt_stream import AttemptStream, RawStream
 from pilotage.route.backends.backend import Backend
 from pilotage.route.backends.health import BackendHealth, Member
+from pilotage.route.backends.one_try import Desk
 from pilotage.route.backends.pace import Pace
-from pilotage.route.backends.tries import Desk
 from pilotage.route.call import Call
 from pilotage.route.pricing import TierPrice
 from pilotage.spec.tiers import TierSpec
