@@ -50,9 +50,9 @@ budget: {usd_per_month: 14000}
         ),
         ("\n\nport: 8000", 'spec.yaml:3: port: unknown key; did you mean "serving.port"?'),
         (
-            "routing: {}",
-            "spec.yaml:1: routing: unknown key; known keys: name, model, workload, slo, budget, "
-            "serving",
+            "extras: {}",
+            "spec.yaml:1: extras: unknown key; known keys: name, model, workload, slo, budget, "
+            "serving, routing, shipping",
         ),
         ("name: no", 'spec.yaml:1: name: should be text, but YAML reads no as false; write "no"'),
         (

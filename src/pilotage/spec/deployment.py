@@ -10,6 +10,7 @@ from pilotage.spec.fields import Section
 from pilotage.spec.model import ModelSpec
 from pilotage.spec.routing import RoutingSpec
 from pilotage.spec.serving import ServingSpec
+from pilotage.spec.shipping import ShippingSpec
 from pilotage.spec.slo import SloSpec
 from pilotage.spec.workload import WorkloadSpec
 
@@ -38,6 +39,9 @@ class Deployment(Section):
     )
     routing: RoutingSpec | None = Field(
         default=None, description="Tiers of models, and which of them answers what."
+    )
+    shipping: ShippingSpec | None = Field(
+        default=None, description="Where it runs when it is shipped."
     )
 
     @property

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +16,13 @@ from pydantic.fields import FieldInfo
 from pilotage.spec.fields import Section, quantity_of
 
 FieldKind = Literal[
-    "text", "path", "whole number", "number", "true or false", "choice", "section", "list",
+    "text", "path", "US dollars", "whole number", "number", "true or false", "choice", "section", "list",
     "mapping", "duration", "size", "rate", "count",
 ]  # fmt: skip
 _KIND_OF: dict[Any, FieldKind] = {
     str: "text",
     Path: "path",
+    Decimal: "US dollars",
     int: "whole number",
     float: "number",
     bool: "true or false",
