@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from pilotage.spec.fields import Section, quantity_of
 
 FieldKind = Literal[
-    "text", "path", "US dollars", "whole number", "number", "true or false", "choice", "section", "list",
-    "mapping", "duration", "size", "rate", "count",
+    "text", "path", "US dollars", "whole number", "number", "true or false", "choice", "section",
+    "list", "mapping", "duration", "size", "rate", "count",
 ]  # fmt: skip
 _KIND_OF: dict[Any, FieldKind] = {
     str: "text",
