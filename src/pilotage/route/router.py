@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from pilotage.route.backends.tier import Tier
+from pilotage.route.calibration.calibration import Calibration
 from pilotage.route.call import Call
+from pilotage.route.deliberation import Deliberation, Means
+from pilotage.route.drift import Alert
+from pilotage.route.estimators.estimator import Estimator
+from pilotage.route.outlook import Outlook
+from pilotage.route.policies import Policy, State, Static, build_policy
+from pilotage.route.rejection import history_too_long, unknown_model
 from pilotage.route.routed_answer import RoutedAnswer
+from pilotage.route.shadow import Afterwards
+from pilotage.route.verifiers import LogprobVerifier, Panel, Verifier
+from pilotage.spec.routing import RoutingSpec
 
 
 class Router:
     """Answers requests through tiers, by the policy of its spec.
 
-    ``Router(routing, tiers, *, estimator, verifiers, calibration, rng, on_alert)``; close it with
-    `close`.
+    Args:
+        routing: The spec.
+        tiers: By name, in the spec's order.
+        estimator: Judges requests before anything is generated; None for nobody.
+        verifiers: Judge answers, cheapest first (`build_verifiers`).
+        calibration: What was fitted on the user's data, if anything was.
+        rng: Salts which requests are shadowed and audited, so that no client can choose.
+        on_alert: Told of alerts of drift, for metrics; they are logged anyway.
     """
+
+    def __init__(
+        self,
+        routing: RoutingSpec,
+        tiers: Mapping[str, Tier],
+        *,
+        estimator: Estimator | None = None,
+        verifiers: Sequence[Verifier] = (),
+        calibration: Calibration | None = None,
+        rng: random.Random | None = None,
+        on_alert: Callable[[Alert], None] | None = None,
+    ) -> None:
+        self._routing = routing
+        self._tiers = {name: tiers[name] for name in routing.tier_names}
+        self._estimator = estimator
+        self._calibration = calibration
+        self._outlook = Outlook(
+            {name: tier.price for name, tier in self._tiers.items()},
+            {} if calibration is None else calibration.completion_tokens,
+        )
+        policy = build_policy(routing, calibration)
+        self._routed = self._means(policy, verifiers)
+        self._direct = {name: self._means(Static(name, fall_back=False), ()) for name in tiers}
+        salt = (rng or random.SystemRandom()).randbytes(16)
+        self._afterwards = Afterwards(routing, self._tiers, salt, on_alert)
+
+    def _means(self, policy: Policy, verifiers: Sequence[Verifier]) -> Means:
+        return Means(
+            tiers=self._tiers,
+            policy=policy,
+            panel=Panel(verifiers, self._calibration),
+            calibration=self._calibration,
+            logprob_tiers=frozenset(
+                tier for one in verifiers if isinstance(one, LogprobVerifier) for tier in one.tiers
+            ),
+            hold=None if self._routing.stream_buffer else self._routing.stream_hold,
+        )
 
     async def answer(self, call: Call, *, model: str, stream: bool) -> RoutedAnswer:
         """Answer a request; comes back when the first chunk may go out.
@@ -26,8 +85,37 @@ class Router:
             Rejection: The request is wrong itself: 400 or 404, nothing was generated.
             BackendError: No tier that may be asked has answered.
         """
-        raise NotImplementedError
+        routing = self._routing
+        routed = model == routing.model
+        means = self._routed if routed else self._direct.get(model)
+        if means is None:
+            raise unknown_model(model, (routing.model, *routing.tier_names))
+        if len(call.messages) > routing.max_history:
+            raise history_too_long(len(call.messages), routing.max_history)
+        if not stream:
+            means = replace(means, hold=None)
+        deadline = min(call.deadline, time.monotonic() + routing.timeout)
+        call = replace(call, deadline=deadline)
+        deciding = routed and routing.policy != "static"
+        estimate = None
+        if deciding and self._estimator is not None:
+            estimate = await self._estimator.estimate(call)
+        state = State(
+            tiers=routing.tier_names,
+            remaining=routing.max_generations,
+            quality={} if estimate is None else estimate.quality,
+            cost=self._outlook.cost(call) if deciding else {},
+            latency_s=self._outlook.latency_s(),
+        )
+        deliberation = Deliberation(call, means, state, estimate)
+        await deliberation.run()
+        return RoutedAnswer(deliberation, lambda answer: self._ended(call, answer, routed=routed))
+
+    def _ended(self, call: Call, answer: RoutedAnswer, *, routed: bool) -> None:
+        self._outlook.learn(answer.attempt)
+        if routed:
+            self._afterwards.consider(call, answer.tier, answer.answer, answer.predicted)
 
     async def close(self) -> None:
         """End the shadows and audits that are still running."""
-        raise NotImplementedError
+        await self._afterwards.close()

@@ -1,0 +1,48 @@
+"""The verifiers of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pilotage.errors import UsageError
+from pilotage.route.backends.tier import Tier
+from pilotage.route.calibration.logprobs import LogprobModel
+from pilotage.route.verifiers.agreement import AgreementVerifier
+from pilotage.route.verifiers.judge import Judge
+from pilotage.route.verifiers.logprobs import LogprobVerifier
+from pilotage.route.verifiers.refusal import RefusalVerifier
+from pilotage.route.verifiers.schema import SchemaVerifier
+from pilotage.route.verifiers.truncation import TruncationVerifier
+from pilotage.route.verifiers.verifier import Verifier
+from pilotage.spec.routing import RoutingSpec
+
+
+def build_verifiers(
+    routing: RoutingSpec, tiers: Mapping[str, Tier], logprobs: Mapping[str, LogprobModel]
+) -> tuple[Verifier, ...]:
+    """The verifiers that a spec names, cheapest first whatever order it names them in.
+
+    Args:
+        routing: The spec.
+        tiers: By name, from the cheapest to the best.
+        logprobs: The calibration's models, by tier; empty without a calibration.
+
+    Raises:
+        UsageError: Log-probabilities are to be judged and nothing says how.
+    """
+    wanted = set(routing.verifier.checks)
+    if "logprobs" in wanted and not logprobs:
+        raise UsageError(
+            "logprobs needs a calibration with log-probabilities",
+            where="routing.verifier.checks",
+            hint="Run pilotage route calibrate on data that has them, or leave logprobs out",
+        )
+    every: tuple[Verifier, ...] = (
+        SchemaVerifier(),
+        RefusalVerifier(),
+        TruncationVerifier(),
+        LogprobVerifier(logprobs),
+        AgreementVerifier(tiers),
+        Judge(tiers, routing.verifier.judge_tier),
+    )
+    return tuple(verifier for verifier in every if verifier.name in wanted)
