@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: help serve install dev torch test test-slow lint format lock bench bench-overload bench-faults bench-start clean
+.PHONY: help serve install dev torch checkov test test-slow lint format lock bench bench-overload bench-faults bench-start clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -16,11 +16,15 @@ serve: install  ## Install, fetch the embedded model, serve it at http://127.0.0
 test: dev  ## Fast tests, the embedded model included
 	@$(MAKE) --no-print-directory torch || \
 	  echo "torch's CPU build is not to be had here: the tests that need it are skipped"
+	@$(MAKE) --no-print-directory checkov || \
+	  echo "checkov is not to be had here: the tests that need it are skipped"
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile \
 	  -m "not slow and not whole_machine" $(ARGS)
 	@$(BIN)/python -m pytest -m "whole_machine and not slow" $(ARGS) || [ $$? -eq 5 ]  # 5: none there
 
 torch: $(VENV)/.torch  ## The extra `transformers`, with torch's CPU build
+
+checkov: .venv-checkov/.installed  ## checkov, whose dependencies fit nobody else's, in an environment of its own
 
 test-slow: dev  ## The slow suites: faults and overload against a real server under load
 	@$(BIN)/python -m pytest -m slow $(ARGS)
@@ -71,6 +75,13 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
 	@echo "Installing torch's CPU build and transformers into $(VENV) (about 200 MB, once) …"
 	@$(PIP) install --quiet --require-hashes --only-binary :all: -r requirements/torch.txt
+	@touch $@
+
+.venv-checkov/.installed: requirements/checkov.txt
+	@$(PYTHON) -m venv .venv-checkov
+	@echo "Installing checkov into .venv-checkov (some minutes, once) …"
+	@.venv-checkov/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --require-hashes --only-binary :all: -r $<
 	@touch $@
 
 include bench/bench.mk

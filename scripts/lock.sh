@@ -18,3 +18,7 @@ export UV_FIND_LINKS
 uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
   requirements/torch.in --constraint requirements/dev.txt --output-file requirements/torch.txt
+# checkov pins what others need newer: it has an environment of its own, `make checkov`.
+uv pip compile --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet \
+  requirements/checkov.in --output-file requirements/checkov.txt
