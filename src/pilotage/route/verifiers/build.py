@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pilotage.errors import UsageError
 from pilotage.route.backends.tier import Tier
-from pilotage.route.calibration.logprobs import LogprobModel
+from pilotage.route.calibration.calibration import Calibration
 from pilotage.route.verifiers.agreement import AgreementVerifier
 from pilotage.route.verifiers.judge import Judge
 from pilotage.route.verifiers.logprobs import LogprobVerifier
@@ -18,20 +18,22 @@ from pilotage.spec.routing import RoutingSpec
 
 
 def build_verifiers(
-    routing: RoutingSpec, tiers: Mapping[str, Tier], logprobs: Mapping[str, LogprobModel]
+    routing: RoutingSpec, tiers: Mapping[str, Tier], calibration: Calibration | None
 ) -> tuple[Verifier, ...]:
     """The verifiers that a spec names, cheapest first whatever order it names them in.
 
     Args:
         routing: The spec.
         tiers: By name, from the cheapest to the best.
-        logprobs: The calibration's models, by tier; empty without a calibration.
+        calibration: Has the models that log-probabilities are judged by.
 
     Raises:
         UsageError: Log-probabilities are to be judged and nothing says how.
     """
     wanted = set(routing.verifier.checks)
-    if "logprobs" in wanted and not logprobs:
+    models = {} if calibration is None else calibration.logprobs
+    typical = {} if calibration is None else calibration.completion_tokens
+    if "logprobs" in wanted and not models:
         raise UsageError(
             "logprobs needs a calibration with log-probabilities",
             where="routing.verifier.checks",
@@ -41,7 +43,7 @@ def build_verifiers(
         SchemaVerifier(),
         RefusalVerifier(),
         TruncationVerifier(),
-        LogprobVerifier(logprobs),
+        LogprobVerifier(models, typical),
         AgreementVerifier(tiers),
         Judge(tiers, routing.verifier.judge_tier),
     )

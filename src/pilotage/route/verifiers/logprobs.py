@@ -18,12 +18,16 @@ class LogprobVerifier:
 
     Args:
         models: By tier.
+        typical_tokens: How long each tier's answers are, to judge the beginning of one.
     """
 
     name = "logprobs"
 
-    def __init__(self, models: Mapping[str, LogprobModel]) -> None:
+    def __init__(
+        self, models: Mapping[str, LogprobModel], typical_tokens: Mapping[str, float] | None = None
+    ) -> None:
         self._models = models
+        self._typical_tokens = typical_tokens or {}
 
     @property
     def tiers(self) -> frozenset[str]:
@@ -35,8 +39,11 @@ class LogprobVerifier:
         model = self._models.get(tier_name)
         if model is None or not answer.logprobs:
             return NO_OPINION
-        # A prefix has no usage: the model reads its length as if it were all of it.
-        usage = answer.usage
-        tokens = usage.completion_tokens if usage is not None else len(answer.logprobs)
+        tokens = len(answer.logprobs)
+        if answer.usage is not None:
+            tokens = answer.usage.completion_tokens
+        elif answer.finish_reason is None:
+            # A beginning: its own length says nothing.
+            tokens = max(tokens, round(self._typical_tokens.get(tier_name, 0.0)))
         score = model.score(answer.logprobs, tokens)
         return Verdict(score=score, reason=f"log-probabilities {score:.2f}")

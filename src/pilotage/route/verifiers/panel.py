@@ -16,7 +16,7 @@ from pilotage.route.verifiers.verifier import Verdict, Verifier, at_fault
 COSTLY: Final = frozenset({"agreement", "judge"})
 """Verifiers that ask a model."""
 
-_AMBIGUOUS: Final = 1.0
+AMBIGUOUS: Final = 1.0
 """Log-odds. Expected quality nearer to the bar than this may be on its wrong side: around 0.85 that
 is from 0.68 to 0.94. Beyond it a second opinion costs more than it tells."""
 
@@ -140,7 +140,7 @@ class _File:
     def is_clear(self, bar: float) -> bool:
         """Whether the expected quality is clearly above the bar or below it."""
         expected = self._expected() if self._scores else None
-        return expected is not None and abs(log_odds(expected) - log_odds(bar)) > _AMBIGUOUS
+        return expected is not None and abs(log_odds(expected) - log_odds(bar)) > AMBIGUOUS
 
     def finding(self) -> Finding:
         """The sum of it."""
