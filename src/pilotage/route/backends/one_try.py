@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -66,7 +65,7 @@ class Desk:
     price: TierPrice
     pace: Pace
     clock: Callable[[], float]
-    uniform: Callable[[float, float], float] = random.uniform
+    uniform: Callable[[float, float], float]
 
 
 class OneTry(Generic[T]):

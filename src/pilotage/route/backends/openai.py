@@ -131,9 +131,10 @@ class OpenAIBackend:
         hide_usage = False
         if stream:
             asked = fields.get("stream_options")
-            options = msgspec.json.decode(asked) if asked is not None else None
-            hide_usage = not (isinstance(options, Mapping) and options.get("include_usage"))
-            if hide_usage:
+            options = msgspec.json.decode(asked) if asked is not None else {}
+            # What is no object is the backend's to refuse.
+            if isinstance(options, Mapping) and not options.get("include_usage"):
+                hide_usage = True
                 fields["stream_options"] = msgspec.Raw(_encode(_with_usage(options)))
         first_s, whole_s = self._limits(deadline)
         # A whole answer has no first token that could be waited for.

@@ -98,6 +98,8 @@ class RawAnswer:
     async def _next(self, events: RawEvents) -> bytes:
         """More to pass on; nothing at the end."""
         while not events.done:
+            if events.error is not None:
+                raise events.error
             try:
                 data = await self._reply.read()
             except BackendError:
@@ -108,11 +110,12 @@ class RawAnswer:
                 if passed := events.feed(data):
                     return passed
                 continue
-            rest = events.end()
+            if rest := events.end():
+                return rest
+            if events.error is not None:
+                raise events.error
             if not events.finished:
                 raise BackendError(Fault.CUT, "the answer ended without a finish reason")
-            if rest:
-                return rest
             break
         await self.aclose()
         return b""

@@ -17,7 +17,7 @@ from pilotage.route.backends.usage import estimated_tokens, usage_of
 
 # In JSON a quotation mark inside a string is escaped, so these are fields and never text.
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
-_ERROR: Final = re.compile(rb'\A\s*data:\s*\{\s*"error"\s*:')
+_ERROR: Final = re.compile(rb'(?:\A|\n)data:\s*\{\s*"error"\s*:\s*[^n\s]')
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 _MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]{1,256})"')
 _ENDS: Final = (b"\n\n", b"\n\r\n")
@@ -51,6 +51,8 @@ class RawEvents:
         usage: What the server says it used, if that can be true.
         model: What it says it is.
         done: ``[DONE]`` came.
+        error: The stream said that it failed; the event that says so, and what is behind it, are
+            not passed on.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class RawEvents:
         "_hide_usage",
         "_last",
         "done",
+        "error",
         "model",
         "usage",
     )
@@ -68,6 +71,7 @@ class RawEvents:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.done = False
+        self.error: BackendError | None = None
         self._last: deque[bytes] = deque(maxlen=_LAST)
         self._hide_usage = hide_usage
         self._held = b""
@@ -88,7 +92,7 @@ class RawEvents:
         """Take bytes; those that can be passed on, perhaps none.
 
         Raises:
-            BackendError: The stream begins with an error, or an event is too long.
+            BackendError: An event is too long, or is none.
         """
         if self._held:
             data = self._held + data
@@ -104,15 +108,17 @@ class RawEvents:
         return self._look(data) if data else b""
 
     def end(self) -> bytes:
-        """What is left at the stream's end: a last event without its blank line."""
+        """What is left at the stream's end: a last event without its blank line, if it is whole."""
         data, self._held = self._held, b""
-        return self._look(data) if data else b""
+        return self._look(data) if data.endswith(b"\n") else b""
 
     def _look(self, data: bytes) -> bytes:
         if not self._began:
             self._begin(data)
         self._count += data.count(b"\ndata:") + data.startswith(b"data:")
         # `in` is many times faster than a pattern, and nearly always says no.
+        if b'"error"' in data:
+            data = self._take_error(data)
         if b'"usage"' in data:
             data = self._take_usage(data)
         self._last.append(data)
@@ -121,12 +127,18 @@ class RawEvents:
 
     def _begin(self, data: bytes) -> None:
         self._began = True
-        if _ERROR.match(data):
-            for event in EventReader().feed(data):
-                raise error_event(_parsed(event).error)
         found = _MODEL.search(data)
         if found is not None:
             self.model = found[1].decode("utf-8", "replace")
+
+    def _take_error(self, data: bytes) -> bytes:
+        """Note the error; what stands before it."""
+        found = _ERROR.search(data)
+        if found is None:
+            return data
+        events = EventReader().feed(data[found.start() :].lstrip() + b"\n\n")
+        self.error = error_event(_parsed(events[0]).error)
+        return data[: found.start() + 1] if found.start() else b""
 
     def _take_usage(self, data: bytes) -> bytes:
         """Note the usage; ``data`` without the events that only tell it, if they are hidden."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,7 @@ class Tier:
         price: What its tokens cost.
         sink: Gets exactly one row an attempt.
         clock: Monotonic seconds, the clock of `Call.deadline`.
+        uniform: `random.uniform`, for waits between attempts; tests replace it.
 
     Attributes:
         name: The spec's.
@@ -42,6 +44,7 @@ class Tier:
         sink: AttemptSink,
         *,
         clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.name = spec.name
         self.price = price
@@ -51,7 +54,12 @@ class Tier:
             for backend, one in zip(backends, spec.backends, strict=True)
         )
         self._desk = Desk(
-            spec=spec, members=members, price=price, pace=Pace(spec.rate, clock), clock=clock
+            spec=spec,
+            members=members,
+            price=price,
+            pace=Pace(spec.rate, clock),
+            clock=clock,
+            uniform=uniform,
         )
         self._forwards = all(isinstance(backend, Forwarder) for backend in backends)
 
