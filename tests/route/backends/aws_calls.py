@@ -12,13 +12,14 @@ from pilotage.route.backends.backend import Backend, BackendError
 from pilotage.route.call import Call
 
 
-def client_for(service: str, url: str, *, silence_s: float = 5.0) -> Any:
+def client_for(service: str, url: str, *, silence_s: float = 5.0, verify: str | None = None) -> Any:
     """A real client, of keys that nobody has, for an address of ours."""
     return boto3.session.Session(
         aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="example", region_name="us-east-1"
     ).client(
         service,
         endpoint_url=url,
+        verify=verify,
         config=Config(
             retries={"total_max_attempts": 1},
             read_timeout=silence_s,

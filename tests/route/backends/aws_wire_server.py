@@ -7,12 +7,14 @@ Stream"), so that boto3 really reads what AWS would send.
 from __future__ import annotations
 
 import json
+import select
 import socket
+import ssl
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -133,12 +135,13 @@ class WireServer:
 
 
 @contextmanager
-def wire_server() -> Iterator[WireServer]:
+def wire_server(tls: ssl.SSLContext | None = None) -> Iterator[WireServer]:
     """A server on a port of its own."""
     state = WireServer("")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
@@ -171,12 +174,9 @@ def wire_server() -> Iterator[WireServer]:
 
         def _held(self, wait: Wait) -> None:
             while not wait.wait(0.01):
-                self.connection.setblocking(False)
-                with suppress(BlockingIOError):
-                    if not self.connection.recv(1, socket.MSG_PEEK):
-                        raise ConnectionResetError
-                self.connection.setblocking(True)
-            self.connection.setblocking(True)
+                # The client has nothing more to say: what can be read is its end.
+                if select.select([self.connection], [], [], 0)[0] and not self.connection.recv(1):
+                    raise ConnectionResetError
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's
             """Say nothing."""
@@ -189,7 +189,9 @@ def wire_server() -> Iterator[WireServer]:
             """A client that hangs up is not this server's failure."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    state.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -95,3 +95,21 @@ def test_a_client_makes_each_call_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.meta.config.retries["total_max_attempts"] == 1
     assert client.meta.config.max_pool_connections == 3
     client.close()
+
+
+def test_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-3\n")
+    assert region_of(None) == "eu-west-3"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    assert region_of(None) == "eu-west-2"
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert region_of(None) == "eu-west-1"
+    assert region_of("us-west-2") == "us-west-2"
+
+
+def region_of(region: str | None) -> str:
+    client = opened(region)
+    client.close()
+    return str(client.meta.region_name)

@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -387,6 +391,33 @@ async def test_cancelling_hangs_up(backend: BedrockBackend, server: WireServer) 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await asyncio.to_thread(server.left.wait, 5)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+async def test_closing_hangs_up_over_tls_too(tmp_path: Path) -> None:
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", "key.pem", "-out", "cert.pem"]
+    await asyncio.to_thread(
+        subprocess.run,
+        ["openssl", "req", "-x509", *new, *name, *files],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with wire_server(context) as server:
+        trust = str(tmp_path / "cert.pem")
+        backend = backend_of(client_for("bedrock-runtime", server.url, verify=trust))
+        server.will([text("Hello"), stop(), usage()])
+        assert (await ask(backend, call_of())).text == "Hello"
+        server.will(Reply([text("Hel"), Wait()]))
+        chunks = backend.complete(call_of())
+        await anext(chunks)
+        await chunks.aclose()
+        assert await asyncio.to_thread(server.left.wait, 5)
+        await backend.close()
 
 
 async def test_a_reader_that_falls_behind_gets_everything(

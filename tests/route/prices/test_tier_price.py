@@ -21,7 +21,9 @@ THROUGHPUT = "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abcdefghi
 
 
 @pytest.fixture(autouse=True)
-def no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
 
@@ -199,9 +201,12 @@ def test_prices_of_one_region_are_not_anothers(
     elsewhere = tier_of(bedrock("meta.llama3-3-70b-instruct-v1:0"))
     with pytest.raises(UnknownPriceError):
         tier_price(elsewhere, region="eu-central-1")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert tier_price(elsewhere).input > 0
+    (tmp_path / "config").write_text("[default]\nregion = eu-central-1\n")
     with pytest.raises(UnknownPriceError):
         tier_price(elsewhere)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert tier_price(elsewhere).input > 0
     name = "bedrock/meta.llama3-3-70b-instruct-v1:0"
     (tmp_path / "prices.yaml").write_text(f"prices:\n  {name}:input: 0.9\n  {name}:output: 0.95\n")
     price = tier_price(tier_of(model), home=tmp_path)
@@ -224,6 +229,8 @@ def test_bedrock_under_its_openai_address_has_bedrocks_prices() -> None:
     model = "openai.gpt-oss-20b-1:0"
     url = "https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1"
     assert tier_price(tier_of(openai(model, url))) == tier_price(tier_of(bedrock(model)))
+    with pytest.raises(UnknownPriceError):
+        tier_price(tier_of(openai(model, url.replace("us-east-1", "eu-west-1"))))
 
 
 def test_backends_of_one_tier_have_one_price() -> None:

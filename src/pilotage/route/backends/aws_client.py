@@ -7,6 +7,7 @@ import os
 from typing import Any, Final
 
 from pilotage.errors import UsageError
+from pilotage.route.backends.aws_region import aws_region
 from pilotage.units import printable
 
 _CONNECT_S: Final = 10.0
@@ -60,7 +61,7 @@ def open_client(
         keyed = service == "bedrock-runtime" and os.environ.get(_BEARER)
         if not keyed and session.get_credentials() is None:
             raise UsageError("there are no AWS credentials", where=where, hint=_LOG_IN)
-        return session.client(service, region_name=region, config=config)
+        return session.client(service, region_name=region or aws_region(), config=config)
     except BotoCoreError as error:
         raise _unusable(error, where) from None
     except ValueError:

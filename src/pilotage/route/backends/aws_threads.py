@@ -178,11 +178,12 @@ class _Feed:
                 with closing(read(self.answer)) as chunks:
                     for chunk in chunks:
                         self._put(chunk)
-        except Abandoned:
-            # Who took the chunks has gone, and sees this only if the whole backend was closed.
-            error = _closed()
         except BaseException as raised:  # noqa: BLE001 - raised again by `take`, in the loop
             error = raised
+        if self.answer.abandoned:
+            # Reading a connection that we ended fails in many ways. Who took the chunks has gone,
+            # and sees this only if the whole backend was closed.
+            error = _closed()
         with self._room:
             self._over, self._error = True, error
         self._wake()

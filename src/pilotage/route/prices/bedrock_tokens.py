@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pilotage.catalog.prices import (
     load_price_book,
 )
 from pilotage.errors import UsageError
+from pilotage.route.backends.aws_region import aws_region
 from pilotage.route.prices.bedrock_ids import arn_region, price_ids
 from pilotage.route.prices.token_prices import token_price
 from pilotage.route.pricing import TierPrice
@@ -30,7 +30,7 @@ def bedrock_price(model: str, *, region: str | None, home: Path | None) -> TierP
     Raises:
         UsageError: The region is malformed.
     """
-    where = arn_region(model) or region or _environments() or BUILT_IN_REGION
+    where = arn_region(model) or region or aws_region() or BUILT_IN_REGION
     try:
         book = load_price_book(where, home=home)
     except UnknownPriceError:
@@ -61,7 +61,3 @@ def _of(book: PriceBook, name: str) -> TierPrice | None:
         cache_write=amount("cache-write"),
         image=amount("image"),
     )
-
-
-def _environments() -> str | None:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

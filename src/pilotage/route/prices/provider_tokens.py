@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from pilotage.route.prices.token_prices import token_price
 from pilotage.route.pricing import TierPrice
 
 _AWS: Final = "aws"
+_REGION: Final = re.compile(r"//bedrock[a-z-]*\.([a-z0-9-]+)\.amazonaws\.com", re.ASCII)
 
 
 def provider_price(
@@ -32,7 +34,7 @@ def provider_price(
         model: As the provider calls it.
         provider: Its id in genai-prices; told from the address if None.
         url: Of the backend.
-        region: For Bedrock under its OpenAI-compatible address.
+        region: For Bedrock under an OpenAI-compatible address that does not say one.
         home: Likewise.
     """
     # A second of import and a large table: only tiers without a price pay for it.
@@ -44,7 +46,8 @@ def provider_price(
     except LookupError:
         return None
     if sells.id == _AWS:
-        return bedrock_price(model, region=region, home=home)
+        named = _REGION.search(url or "")
+        return bedrock_price(model, region=named[1] if named else region, home=home)
     found = sells.find_model(model, all_providers=snapshot.providers)
     if found is None:
         return None
