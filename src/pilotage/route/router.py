@@ -18,7 +18,7 @@ from pilotage.route.policies import Policy, State, Static, build_policy
 from pilotage.route.rejection import history_too_long, unknown_model
 from pilotage.route.routed_answer import RoutedAnswer
 from pilotage.route.shadow import Afterwards
-from pilotage.route.verifiers import LogprobVerifier, Panel, Verifier
+from pilotage.route.verifiers import LogprobVerifier, Panel, Verifier, build_judge
 from pilotage.spec.routing import RoutingSpec
 
 
@@ -58,7 +58,13 @@ class Router:
         self._routed = self._means(policy, verifiers)
         self._direct = {name: self._means(Static(name, fall_back=False), ()) for name in tiers}
         salt = (rng or random.SystemRandom()).randbytes(16)
-        self._afterwards = Afterwards(routing, self._tiers, salt, on_alert)
+        self._afterwards = Afterwards(
+            routing,
+            self._tiers[routing.tier_names[-1]],
+            build_judge(routing, self._tiers, calibration),
+            salt,
+            on_alert,
+        )
 
     def _means(self, policy: Policy, verifiers: Sequence[Verifier]) -> Means:
         return Means(
@@ -115,6 +121,10 @@ class Router:
         self._outlook.learn(answer.attempt)
         if routed:
             self._afterwards.consider(call, answer.tier, answer.answer, answer.predicted)
+
+    async def idle(self) -> None:
+        """Wait for the shadows and audits that are running (a Lambda function is frozen then)."""
+        await self._afterwards.idle()
 
     async def close(self) -> None:
         """End the shadows and audits that are still running."""

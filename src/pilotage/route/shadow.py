@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,8 +36,9 @@ class Afterwards:
     """Shadows and audits of the requests that their shares fall on.
 
     Args:
-        routing: Shares, and who judges.
-        tiers: By name, from the cheapest to the best.
+        routing: Shares.
+        best: The tier that shadows.
+        judge: Who audits.
         salt: Of `falls_on`.
         on_alert: Told when audits say that answers are not what was predicted.
 
@@ -48,13 +49,14 @@ class Afterwards:
     def __init__(
         self,
         routing: RoutingSpec,
-        tiers: Mapping[str, Tier],
+        best: Tier,
+        judge: Judge,
         salt: bytes,
         on_alert: Callable[[Alert], None] | None,
     ) -> None:
         self._routing = routing
-        self._best = list(tiers.values())[-1]
-        self._judge = Judge(tiers, routing.verifier.judge_tier)
+        self._best = best
+        self._judge = judge
         self._drift = Drift()
         self._salt = salt
         self._on_alert = on_alert
@@ -75,6 +77,11 @@ class Afterwards:
             self._start(self._shadow(self._later(call), tier))
         if self._falls_on(call, b"audit", routing.judge_share):
             self._start(self._audit(self._later(call), tier, answer, predicted))
+
+    async def idle(self) -> None:
+        """Wait until none is running."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
         """Cancel those that are running, and wait for their rows."""

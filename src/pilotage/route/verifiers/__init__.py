@@ -1,7 +1,7 @@
 """Verifiers: how good an answer is, judged after it was generated."""
 
 from pilotage.route.verifiers.agreement import AgreementVerifier
-from pilotage.route.verifiers.build import build_verifiers
+from pilotage.route.verifiers.build import build_judge, build_verifiers
 from pilotage.route.verifiers.judge import Judge, Judgement
 from pilotage.route.verifiers.logprobs import LogprobVerifier
 from pilotage.route.verifiers.panel import Finding, Panel
@@ -22,5 +22,6 @@ __all__ = [
     "TruncationVerifier",
     "Verdict",
     "Verifier",
+    "build_judge",
     "build_verifiers",
 ]

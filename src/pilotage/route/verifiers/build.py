@@ -45,6 +45,14 @@ def build_verifiers(
         TruncationVerifier(),
         LogprobVerifier(models, typical),
         AgreementVerifier(tiers),
-        Judge(tiers, routing.verifier.judge_tier),
+        build_judge(routing, tiers, calibration),
     )
     return tuple(verifier for verifier in every if verifier.name in wanted)
+
+
+def build_judge(
+    routing: RoutingSpec, tiers: Mapping[str, Tier], calibration: Calibration | None
+) -> Judge:
+    """The judge that a spec names, whether answers are held for it or audited by it."""
+    scales = {} if calibration is None else calibration.judge
+    return Judge(tiers, routing.verifier.judge_tier, scales)

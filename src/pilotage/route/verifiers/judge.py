@@ -12,6 +12,7 @@ from pilotage.route.answer import Answer
 from pilotage.route.attempt import Role
 from pilotage.route.backends.backend import BackendError
 from pilotage.route.backends.tier import Tier
+from pilotage.route.calibration.scale import Scale
 from pilotage.route.call import Call, text_of
 from pilotage.route.verifiers.asking import whole_answer
 from pilotage.route.verifiers.judgement import score_in
@@ -40,7 +41,8 @@ class Judgement:
     """What a judge said.
 
     Attributes:
-        score: 0 to 1, as the judge said. None if it gave no judgement.
+        score: 0 to 1: what the judge said, or what that is worth where its scale is known. None
+            if it gave no judgement.
         reason: The score, or what was wrong with the judgement.
         cost: US dollars of asking, also for a judgement that is none.
     """
@@ -56,13 +58,20 @@ class Judge:
     Args:
         tiers: By name, from the cheapest to the best.
         judge_tier: Who judges; the tier above the answer's if None, for the last the last itself.
+        scales: Expected quality by what the judge says of a tier's answers, where fitted.
     """
 
     name = "judge"
 
-    def __init__(self, tiers: Mapping[str, Tier], judge_tier: str | None = None) -> None:
+    def __init__(
+        self,
+        tiers: Mapping[str, Tier],
+        judge_tier: str | None = None,
+        scales: Mapping[str, Scale] | None = None,
+    ) -> None:
         self._tiers = tiers
         self._judge_tier = judge_tier
+        self._scales = scales or {}
 
     async def verify(self, call: Call, answer: Answer, tier_name: str) -> Verdict:
         """The judge's score. No judgement is no pass: a fault, and the reason says so."""
@@ -93,6 +102,9 @@ class Judge:
         if score is None:
             reason = "no judgement: the judge gave no single number from 0 to 1"
             return Judgement(score=None, reason=reason, cost=stream.cost)
+        scale = self._scales.get(tier_name)
+        if scale is not None:
+            score = scale.apply(score)
         return Judgement(score=score, reason=f"judge {score:.2f}", cost=stream.cost)
 
     def _judging(self, tier_name: str) -> str:
