@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,16 +11,16 @@ from pilotage.errors import StoreError
 from pilotage.route.attempt import Attempt, now
 from pilotage.route.ledger.calendar import day_of, first_day_of, month_of
 from pilotage.route.ledger.money import atto_of
+from pilotage.route.ledger.opening import opened, said
 from pilotage.route.ledger.rows import name_of, row_of
 from pilotage.route.ledger.spend import Spend
 from pilotage.route.ledger.spill import Spill
 from pilotage.route.ledger.store import Store
 from pilotage.route.ledger.sums import Recent, recent_by_key, spend_since
-from pilotage.route.ledger.writer import LedgerState, Pace, Writer, said
+from pilotage.route.ledger.writer import LedgerState, Pace, Writer
 from pilotage.spec.routing import LedgerSpec
 
 _LOG: Final = logging.getLogger(__name__)
-_OPEN_WITHIN_S: Final = 10.0
 
 
 class Ledger:
@@ -52,7 +51,7 @@ class Ledger:
         pace: Pace | None = None,
         clock: Callable[[], float] = now,
     ) -> None:
-        store = _opened(connect)
+        store = opened(connect)
         self.spend: Final = Spend()
         """What keys have spent, kept up to date."""
         began = clock()
@@ -124,22 +123,5 @@ def open_ledger(spec: LedgerSpec, environ: Mapping[str, str]) -> Ledger:
     """
     from pilotage.route.ledger.place import place_of  # noqa: PLC0415 - only it knows drivers
 
-    place = place_of(spec, environ)
+    place = place_of(spec.path, spec.url_env, environ)
     return Ledger(place.connect, place.spill, retention_s=spec.retention)
-
-
-def _opened(connect: Callable[[], Store]) -> Store:
-    """The database, after a while if another process holds it just now."""
-    give_up_at = time.monotonic() + _OPEN_WITHIN_S
-    while True:
-        try:
-            return connect()
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - each driver has its own
-            if time.monotonic() >= give_up_at:
-                raise StoreError(
-                    f"the ledger cannot be opened ({said(error)})",
-                    hint="See that it is running and not locked by another program.",
-                ) from None
-        time.sleep(0.1)

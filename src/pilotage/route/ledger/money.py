@@ -35,7 +35,5 @@ def atto_of_sum(amount: Decimal | None) -> int:
 
 
 def dollars_of(atto: int) -> Decimal:
-    """The amount, exact, without trailing zeros and never in powers of ten."""
-    amount = Decimal(atto).scaleb(-_DECIMALS, _CONTEXT)
-    whole = amount.to_integral_value(context=_CONTEXT)
-    return whole if whole == amount else amount.normalize(_CONTEXT)
+    """The amount, exact; ``format(amount, "f")`` writes it without powers of ten."""
+    return Decimal(atto).scaleb(-_DECIMALS, _CONTEXT).normalize(_CONTEXT)

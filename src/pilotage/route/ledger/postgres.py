@@ -17,7 +17,13 @@ from pilotage.route.ledger.schema import POSTGRES_STEPS, Step, check, migrate
 _LOCK: Final = 0x504C_5447  # so that one gateway at a time makes the tables
 _CONNECT_S: Final = 5
 _STATEMENT_MS: Final = 15_000
-_FINAL: Final = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password")
+_FINAL: Final = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "no password",
+    "invalid ",
+)
 
 _TYPES: Final = {
     "at": "float8", "latency_s": "float8", "ttft_s": "float8", "day": "int4",
@@ -83,6 +89,8 @@ class PostgresStore:
             raise
         try:
             self.query(f"SET statement_timeout = {_STATEMENT_MS}")
+            if read_only:
+                self.query("SET default_transaction_read_only = on")
             self._open(read_only, steps)
         except BaseException as error:
             self._connection.close()
@@ -161,7 +169,7 @@ def psycopg_driver() -> ModuleType:
     except ImportError:
         raise UsageError(
             "a ledger in PostgreSQL needs psycopg",
-            where="routing.ledger.url_env",
+            where="ledger",
             hint="Install it with: pip install 'pilotage[postgres]'",
         ) from None
     return psycopg
@@ -175,12 +183,14 @@ def shown_name(url: str, psycopg: ModuleType) -> str:
     """
     try:
         parts = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
+        host, port = parts.get("host", "localhost"), str(parts.get("port", 5432))
+        for one in port.split(","):
+            int(one or 5432)
+    except (psycopg.Error, ValueError):
         # The driver's text quotes the address, and with it the password.
         raise UsageError(
             "it is not a PostgreSQL address",
-            where="routing.ledger.url_env",
+            where="ledger",
             hint="It reads postgresql://user:password@host:5432/database.",
         ) from None
-    host, port = parts.get("host", "localhost"), parts.get("port", 5432)
     return f"postgresql://{host}:{port}/{parts.get('dbname', '')}"

@@ -16,10 +16,10 @@ def fold(store: Store, before: float, most: int) -> int:
     Args:
         store: The database.
         before: Unix seconds; requests that began earlier are folded.
-        most: The most requests at a time, to keep others waiting only shortly.
+        most: How many of the oldest rows say which requests, to keep others waiting only shortly.
 
     Returns:
-        How many requests were folded.
+        How many requests were folded; 0 when none is old enough.
     """
     with store.transaction():
         found = store.query(

@@ -55,7 +55,7 @@ class SqliteStore:
         busy_s: float = 1.0,
         steps: Sequence[Step] = SQLITE_STEPS,
     ) -> None:
-        self._path = path
+        self._path, self._read_only = path, read_only
         _prepare(path, read_only=read_only)
         mode = "ro" if read_only else "rw"
         address = f"{path.absolute().as_uri()}?mode={mode}"
@@ -66,7 +66,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _unusable(path, str(error)) from None
         try:
-            self._open(read_only, steps)
+            self._open(steps)
         except BaseException as error:
             self._connection.close()
             if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
@@ -90,8 +90,8 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. The write lock is taken at once: no upgrade can fail half-way."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """All or nothing, on one view. Who may write takes the lock at once: no upgrade fails."""
+        self._connection.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
         try:
             yield
             self._connection.execute("COMMIT")
@@ -114,16 +114,18 @@ class SqliteStore:
         """Close the file."""
         self._connection.close()
 
-    def _open(self, read_only: bool, steps: Sequence[Step]) -> None:
+    def _open(self, steps: Sequence[Step]) -> None:
         ((application,),) = self.query("PRAGMA application_id")
         ((tables,),) = self.query("SELECT COUNT(*) FROM sqlite_master")
-        if application != APPLICATION_ID and (tables or read_only):
+        if self._read_only and not tables:
+            raise _unusable(self._path, "there is nothing in it")
+        if application != APPLICATION_ID and tables:
             raise StoreError(
                 "it is another program's database, not a ledger",
                 where=self.name,
                 hint="Name another file; this one is left as it is.",
             )
-        if read_only:
+        if self._read_only:
             ((version,),) = self.query("SELECT version FROM pilotage_ledger")
             check(version, len(steps), self.name)
             return

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from pilotage.errors import PilotageError
 from pilotage.route.attempt import Attempt
 from pilotage.route.ledger.calendar import day_of, first_day_of, month_of
 from pilotage.route.ledger.money import atto_of
+from pilotage.route.ledger.opening import said
 from pilotage.route.ledger.retention import fold
 from pilotage.route.ledger.rows import Row, row_of
 from pilotage.route.ledger.spend import Spend
@@ -41,7 +41,7 @@ class Pace:
         batch_rows: The most rows of a transaction.
         refresh_s: How often the spend of other gateways is read.
         fold_s: How often rows that are too old are looked for.
-        fold_requests: How many requests are folded in one transaction.
+        fold_rows: From how many rows on their requests are folded in one transaction.
         memory_rows: Rows in memory beyond which they are spilled to disk.
         most_rows: Rows in memory beyond which, with the disk refusing as well, they are lost.
         retry_s: The first pause after a failure; it doubles.
@@ -52,7 +52,7 @@ class Pace:
     batch_rows: int = 2000
     refresh_s: float = 2.0
     fold_s: float = 600.0
-    fold_requests: int = 200
+    fold_rows: int = 500
     memory_rows: int = 50_000
     most_rows: int = 1_000_000
     retry_s: float = 0.1
@@ -213,8 +213,8 @@ class Writer:
             self._refresh_at = now + self._pace.refresh_s
         if now >= self._fold_at:
             # One small transaction a turn, so that new rows wait for no more than that.
-            most = self._pace.fold_requests
-            more = fold(store, self._clock() - self._retention_s, most) == most
+            before = self._clock() - self._retention_s
+            more = fold(store, before, self._pace.fold_rows) > 0
             self._fold_at = now if more else now + self._pace.fold_s
             self._others = not more
 
@@ -300,11 +300,10 @@ class Writer:
             self._finished += excess
             self._progress.notify_all()
         _LOG.error(
-            "neither the ledger nor the file beside it can be written (%s): "
-            "%d attempts are lost, as %d are in memory",
+            "neither the ledger nor the file beside it can be written (%s); "
+            "attempts stay in memory, %d were given up",
             said(error),
             excess,
-            most,
         )
 
     def _put_aside(self) -> None:
@@ -325,11 +324,3 @@ class Writer:
                 store.close()
             except Exception as error:  # noqa: BLE001 - it is gone anyway
                 _LOG.debug("closing the ledger: %s", said(error))
-
-
-def said(error: BaseException) -> str:
-    """One short line of an error, for logs; a driver's details may quote a row."""
-    if isinstance(error, PilotageError):
-        return str(error)
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
