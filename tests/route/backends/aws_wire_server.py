@@ -113,12 +113,14 @@ class WireServer:
     Attributes:
         url: Its address.
         asked: Requests so far.
+        arrived: Set when a request has come.
         left: Set when a client hung up while it was answered.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[Asked] = []
+        self.arrived = threading.Event()
         self.left = threading.Event()
         self.replies: list[Reply | Callable[[Asked], Reply]] = []
 
@@ -130,6 +132,7 @@ class WireServer:
 
     def _next(self, asked: Asked) -> Reply:
         self.asked.append(asked)
+        self.arrived.set()
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         return reply if isinstance(reply, Reply) else reply(asked)
 

@@ -40,6 +40,7 @@ def shared_server() -> Iterator[WireServer]:
 def server(shared_server: WireServer) -> WireServer:
     shared_server.asked.clear()
     shared_server.left.clear()
+    shared_server.arrived.clear()
     return shared_server
 
 
@@ -377,6 +378,20 @@ async def test_closing_hangs_up(backend: BedrockBackend, server: WireServer) -> 
     assert await asyncio.to_thread(server.left.wait, 5)
 
 
+async def test_closing_before_the_headers_hangs_up_as_soon_as_they_come(
+    backend: BedrockBackend, server: WireServer
+) -> None:
+    generating = Wait()
+    server.will(Reply([text("Hel"), Wait()], before=generating))
+    task = asyncio.create_task(ask(backend, call_of()))
+    assert await asyncio.to_thread(server.arrived.wait, 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    generating.set()
+    assert await asyncio.to_thread(server.left.wait, 5)
+
+
 async def test_cancelling_hangs_up(backend: BedrockBackend, server: WireServer) -> None:
     server.will(Reply([text("Hel"), Wait()]))
     began = asyncio.Event()
@@ -534,6 +549,20 @@ async def test_a_request_that_cannot_be_told_asks_nothing(
         Fault.REFUSED,
         'Bedrock has nothing for "seed"',
     )
+    assert server.asked == []
+
+
+async def test_a_schema_without_a_bottom_is_refused(
+    backend: BedrockBackend, server: WireServer
+) -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(5000):
+        schema = {"type": "object", "properties": {"a": schema}}
+    server.will([text("x"), stop(), usage()])
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    told = await ask(backend, call_of(tools=[tool]))
+    assert told.error is not None
+    assert told.error.fault is Fault.REFUSED
     assert server.asked == []
 
 

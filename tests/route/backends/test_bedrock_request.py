@@ -4,7 +4,9 @@ import base64
 import json
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -365,6 +367,7 @@ def test_roles_take_turns_and_no_text_is_lost(messages: Any, model_id: str) -> N
         assert "no text" in refusal(*messages, model_id=model_id)
         return
     request = convert(*messages, model_id=model_id)
+    assert report_of(request) == ""
     roles = [message["role"] for message in request["messages"]]
     assert roles == [("user", "assistant")[index % 2] for index in range(len(roles))]
     told = [block["text"] for block in request.get("system", ())]
@@ -429,3 +432,13 @@ def test_anything_at_all_is_taken_or_refused(fields: Any, messages: Any) -> None
         assert error.fault is Fault.REFUSED
     else:
         assert request["messages"][0]["role"] == "user"
+        assert report_of(request) == ""
+
+
+MODEL = botocore.session.get_session().get_service_model("bedrock-runtime")
+
+
+def report_of(request: dict[str, Any]) -> str:
+    """What boto3 itself finds wrong with a request."""
+    shape = MODEL.operation_model("ConverseStream").input_shape
+    return str(ParamValidator().validate(request, shape).generate_report())

@@ -153,6 +153,17 @@ async def test_a_request_beyond_the_limit_is_not_sent(
     assert server.asked == []
 
 
+async def test_what_is_no_json_is_not_sent(backend: SageMakerBackend, server: WireServer) -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    for call in (call_of({"role": "user", "content": "\ud800"}), call_of(metadata=nested)):
+        told = await ask(backend, call)
+        assert told.error is not None
+        assert told.error.fault is Fault.REFUSED
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("reply", "fault"),
     [

@@ -9,6 +9,8 @@ from pilotage.route.answer import Chunk
 from pilotage.route.backends.aws_errors import aws_failures, backend_error, refused_streaming
 from pilotage.route.backends.aws_runtime import AwsRuntime
 from pilotage.route.backends.aws_threads import OpenAnswer
+from pilotage.route.backends.backend import BackendError
+from pilotage.route.backends.bedrock_content import refused
 from pilotage.route.backends.bedrock_events import ConverseReading
 from pilotage.route.backends.bedrock_families import family_of
 from pilotage.route.backends.bedrock_request import converse_request
@@ -64,7 +66,10 @@ class BedrockBackend:
 
     async def complete(self, call: Call) -> AsyncGenerator[Chunk, None]:
         """One attempt: see `Backend.complete`."""
-        request = converse_request(call.body, model_id=self._model_id, family=self._family)
+        try:
+            request = converse_request(call.body, model_id=self._model_id, family=self._family)
+        except RecursionError:
+            raise _too_deep() from None
         images = call.images
 
         def read(answer: OpenAnswer) -> Generator[Chunk, None, None]:
@@ -102,6 +107,8 @@ class BedrockBackend:
             # What breaks after the end has come takes at most the usage along.
             if not reading.finished:
                 raise backend_error(error, begun=reading.begun) from None
+        except RecursionError:
+            raise _too_deep() from None
         yield reading.end()
 
     def _stream(self, request: dict[str, Any]) -> Any:
@@ -113,3 +120,7 @@ class BedrockBackend:
                 raise
             self._whole["toolConfig" in request] = True
             return None
+
+
+def _too_deep() -> BackendError:
+    return refused("the request is nested too deeply")

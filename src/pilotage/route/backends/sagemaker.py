@@ -104,7 +104,11 @@ class SageMakerBackend:
         self._runtime.close()
 
     def _request(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        data = msgspec.json.encode({**body, **self._model})
+        try:
+            data = msgspec.json.encode({**body, **self._model})
+        except (ValueError, OverflowError, RecursionError):
+            # Half a surrogate pair, a number of a thousand digits, lists in lists in lists.
+            raise BackendError(Fault.REFUSED, "the request cannot be sent as JSON") from None
         if len(data) > MOST_BYTES:
             raise BackendError(
                 Fault.REFUSED,
