@@ -1,0 +1,91 @@
+"""The figures of an evaluation as rows of text, for the terminal and the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from pilotage.route.evaluation.evaluation import Evaluation
+from pilotage.route.evaluation.measure import Figure, Measured
+from pilotage.units import printable
+
+HEADS: Final = (
+    "",
+    "quality",
+    "USD a 1,000",
+    "saved",
+    "saved at 95 %",
+    "fewer calls",
+    "area",
+    "of the gap",
+)
+"""What stands over the columns; `LEGEND` explains them."""
+
+LEGEND: Final = (
+    "quality and USD a 1,000 queries: the cheapest mix of settings as good as the best single "
+    "model, or its best setting where none is. saved: of the best single model's cost, there. "
+    "saved at 95 %, fewer calls: of the best single model's cost and calls, at 95 % of its "
+    "quality. area: mean quality over budgets from the cheapest single model's cost to the "
+    "dearest's. of the gap: between the linear mix and the oracle, in area. In brackets: 95 % "
+    "intervals of a paired bootstrap."
+)
+
+
+def rows(found: Evaluation) -> list[tuple[str, ...]]:
+    """A row a way of choosing, in the columns of `HEADS`."""
+    return [_row(one) for one in found.measured]
+
+
+def verdict(found: Evaluation) -> str:
+    """What it comes to, in a sentence or two."""
+    best = found.winner
+    below = [one.name for one in found.measured if one.kind == "policy" and one.below_mix]
+    said = (
+        f"The best policy is {best.name}: it closes {_share(best.gap_closed)} of the gap between "
+        f"the linear mix and the oracle, and saves {_share(best.saved_at_95)} of "
+        f"{printable(found.best)}'s cost at 95 % of its quality."
+    )
+    if below:
+        return f"{said} Below the linear mix at some budget, beyond noise: {', '.join(below)}."
+    if not best.gap_closed.low > 0:
+        return f"{said} That is not more than noise: mix single models instead."
+    return f"{said} None of ours is below the linear mix at any budget beyond noise."
+
+
+def heading(found: Evaluation) -> str:
+    """What was evaluated on what."""
+    return (
+        f"{len(found.models)} models, fitted on {found.fit_rows:,} rows of "
+        f"{printable(found.fit)}, measured on {found.test_rows:,} of {printable(found.test)}"
+    )
+
+
+def price_lines(found: Evaluation) -> Sequence[str]:
+    """Each model's price and who says so."""
+    return [
+        f"{printable(name)}: {price.input} USD a million tokens of input, {price.output} of "
+        f"output ({printable(price.source)})"
+        for name, price in zip(found.models, found.prices, strict=True)
+    ]
+
+
+def _row(one: Measured) -> tuple[str, ...]:
+    return (
+        printable(one.name),
+        f"{one.quality:.1%}",
+        f"{one.cost.value * 1000:.4g}",
+        _share(one.cost_saved),
+        _share(one.saved_at_95),
+        _share(one.calls_saved_at_95),
+        f"{one.area.value:.4f}",
+        _share(one.gap_closed),
+    )
+
+
+def _share(figure: Figure) -> str:
+    if not math.isfinite(figure.value):
+        return "–"  # noqa: RUF001 - a dash for no figure
+    if not math.isfinite(figure.low) or figure.high - figure.low < 5e-4:
+        return f"{figure.value:.1%}"
+    return f"{figure.value:.1%} ({figure.low:.0%} to {figure.high:.0%})"
