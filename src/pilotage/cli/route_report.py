@@ -101,8 +101,14 @@ def _drawn(table: Table) -> Any:
     from rich.table import Table as RichTable  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    rich = RichTable(box=None, pad_edge=False, header_style="dim", padding=(0, 2))
-    rich.title, rich.title_justify = Text(table.title, style="bold"), "left"
+    rich = RichTable(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        padding=(0, 2),
+    )
     for place, head in enumerate(table.heads):
         rich.add_column(Text(head), justify="right" if place else "left", no_wrap=True)
     for row in table.rows:

@@ -133,6 +133,7 @@ def test_what_the_database_refuses_at_the_end_is_there_after_the_next_opening(
     for one in kept:
         ledger.record(one)
     ledger.close(timeout_s=0.2)
+    assert not ledger.flush()  # at once: nothing more will come
     late = attempt()
     ledger.record(late)
     locker.execute("ROLLBACK")

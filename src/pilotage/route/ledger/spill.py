@@ -51,6 +51,9 @@ class Spill:
         lines = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
         with self._lock:
             if self._file is None:
+                # A new name each time: whoever looks for files to take over may have met the last
+                # one before it was locked.
+                self._path = self._fresh()
                 self._file = _made(self._path)
             end = self._file.seek(0, os.SEEK_END)
             try:
@@ -85,7 +88,7 @@ class Spill:
         with self._lock:
             if self._file is not None:
                 self._file.close()
-                self._file, self._path, self.rows = None, self._fresh(), 0
+                self._file, self.rows = None, 0
 
     def left_by_others(self) -> Iterator[list[Row]]:
         """Rows of the files that ended processes left.

@@ -137,7 +137,8 @@ class Writer:
             target = self._taken
             self._hurry.set()
             self._wake.set()
-            return self._progress.wait_for(lambda: self._finished >= target, timeout_s)
+            self._progress.wait_for(lambda: self._finished >= target or self._stopped, timeout_s)
+            return self._finished >= target
 
     def stop(self, timeout_s: float) -> None:
         """Write what is left, to disk if not to the database, and end the thread."""
@@ -309,7 +310,12 @@ class Writer:
     def _put_aside(self) -> None:
         with self._lock:
             self._stopped = True
+            self._progress.notify_all()
         self._relieve()
+        with self._lock:
+            left = len(self._batch) + len(self._queue)
+        if left:
+            _LOG.error("%d attempts are lost: nothing could be written at the end", left)
         if self._spill.rows:
             _LOG.warning(
                 "%d attempts wait in a file beside the ledger for its next opening",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from pilotage.route.ledger.money import dollars_of
@@ -16,6 +17,7 @@ _RESAMPLES: Final = 2000
 _SMALL: Final = 30
 _SEED: Final = 7
 _NANO: Final = Decimal(10) ** -9
+_NANO_ATTO: Final = 10**9
 
 NO_SHADOW: Final = (
     "What was saved is not known: no request of this time was shadowed by the big tier. "
@@ -48,8 +50,7 @@ def savings(store: Store, since: float, until: float) -> tuple[Savings | None, s
     shadows = _shadows(store, tiers, since, until)
     if not shadows and others.requests:
         return None, NO_SHADOW
-    mean = Decimal(sum(shadows)) / len(shadows) if shadows else Decimal(0)
-    big = own.big + round(mean * others.requests)
+    big = own.big + _estimate(shadows, others.requests)
     paid = own.routed + others.routed
     low = high = None
     if len(shadows) > 1 or not others.requests:
@@ -138,6 +139,13 @@ def _asked(
     )
     # The tiers' parameters come where their condition does: once an amount, once in a flag.
     return sql, [*list(tiers) * (len(columns) + 1), since, until]
+
+
+def _estimate(shadows: Sequence[int], requests: int) -> int:
+    """The mean of the shadows for every request, in whole nano-dollars: finer would be pretence."""
+    if not shadows:
+        return 0
+    return round(Fraction(sum(shadows) * requests, len(shadows) * _NANO_ATTO)) * _NANO_ATTO
 
 
 def _interval(values: Sequence[int]) -> tuple[float, float]:
