@@ -1,6 +1,8 @@
 """What is missing is said before the first request: boto3, a region, credentials."""
 
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,13 @@ def region_of(region: str | None) -> str:
     client = opened(region)
     client.close()
     return str(client.meta.region_name)
+
+
+def test_who_needs_no_aws_does_not_load_it() -> None:
+    program = (
+        "import sys, pilotage.route.backends.bedrock, pilotage.route.backends.sagemaker\n"
+        "import pilotage.route.prices\n"
+        "print([name for name in ('boto3', 'botocore', 'genai_prices') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert said.stdout.strip() == b"[]"

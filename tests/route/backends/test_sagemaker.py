@@ -109,10 +109,10 @@ async def test_parts_are_cut_anywhere(
 
 async def test_connections_are_kept(backend: SageMakerBackend, server: WireServer) -> None:
     server.will([part(STREAM)])
-    for _ in range(3):
+    for _ in range(12):
         assert (await ask(backend, call_of())).text == "Hellö"
         await asyncio.sleep(0.02)  # the thread reads the connection's end after the answer's
-    assert len({asked.connection for asked in server.asked}) <= 2
+    assert len({asked.connection for asked in server.asked}) < 12
 
 
 async def test_a_container_that_knows_no_streams_answers_in_one(
@@ -251,7 +251,7 @@ async def test_closing_hangs_up(backend: SageMakerBackend, server: WireServer) -
 
 
 async def test_silence_is_a_timeout(client: Any, server: WireServer) -> None:
-    backend = backend_of(client, first_token_timeout_s=0.1)
+    backend = backend_of(client, first_token_timeout_s=0.5)
     server.will(Reply([Wait()]))
     told = await ask(backend, call_of())
     assert told.error is not None
