@@ -27,9 +27,9 @@ _PATTERNS: Final = (
     # English
     r"(?:(?:i'?m|i am) (?:very |really |so )?sorry|sorry|i apologi[sz]e|unfortunately|regrettably)?"
     r"[,;.]? ?(?:but )?(?:as an? (?:ai|artificial intelligence|(?:large )?language model|assistant)"
-    r"[\w ]{0,24},? ?)?i (?:can(?:'?t| ?not)|won'?t|will not|am (?:unable|not able) to"
-    r"|'?m (?:unable|not able) to|must decline to|have to decline to|do not feel comfortable"
-    r"|don'?t feel comfortable|am not allowed to|'?m not allowed to)"
+    r"[\w ]{0,24},? ?)?"
+    r"i(?: can(?:'?t| ?not)| won'?t| will not|(?: a|'?)m (?:unable|not able|not allowed) to"
+    r"| must decline to| have to decline to| do not feel comfortable| don'?t feel comfortable)"
     r" (?:\w+ly )?(?:help|assist|provide|comply|answer|fulfil|do (?:that|this)|create|generate"
     r"|write|discuss|share|support|engage|continue|participate|complete|process|produce|give|offer|access"
     r"|browse|view|see|open|creating|providing|helping|answering|writing|discussing)\b",
@@ -85,7 +85,7 @@ _PATTERNS: Final = (
 _REFUSAL: Final = re.compile(
     "(?:" + "|".join(f"(?:{one})" for one in _PATTERNS) + ")", re.IGNORECASE
 )
-_SENTENCES: Final = re.compile(r"(?:[.!?:]\s+|[。\uff01\uff1f।]\s*|\n+)")
+_SENTENCES: Final = re.compile(r"(?:[.!?]\s+|[。\uff01\uff1f।]\s*|\n+)")
 
 
 class RefusalVerifier:

@@ -14,12 +14,13 @@ _LEAST_CHARS: Final = 80
 """Of shorter answers ("Ready,") no end can be expected."""
 
 _OPEN_END: Final = re.compile(
-    # Words after which something must come, in a few languages; and marks of the same kind.
-    r"(?:[,(\[{\-\u2013\uff0c\u3001]"
-    r"|\b(?:and|or|but|the|an?|of|to|with|because|which|und|oder|aber|der|die|das|ein|eine|mit|weil"
-    r"|et|ou|mais|le|la|les|une?|de|avec|parce que|y|pero|el|los|las|con|porque|e|il|che|o|os))$",
-    re.IGNORECASE,
+    # Marks and words after which something must come. Words that do end a line without a full
+    # stop ("for x and y", "come up with", "vitamin A") are not among them.
+    r"(?:[,(\[{\u2013\uff0c\u3001]|(?<![-\n])-"
+    r"|\b(?:and|or|but|the|an|of|because|which|und|oder|aber|der|das|ein|eine|weil"
+    r"|et|ou|mais|le|la|les|une?|de|avec|parce que|pero|el|los|las|porque|il|che|os))$"
 )
+"""What no answer ends with."""
 
 
 class TruncationVerifier:
