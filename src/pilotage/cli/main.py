@@ -20,6 +20,7 @@ from pilotage.cli import (
     models,
     plan,
     prove,
+    route,
     serve,
     spec,
     top,
@@ -45,6 +46,7 @@ app.command("chat")(chat.chat)
 app.command("top")(top.top)
 app.command("devices")(devices.devices)
 app.add_typer(plan.app)
+app.add_typer(route.app)
 app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)
