@@ -23,6 +23,7 @@ def test_everything_given(tmp_path: Path) -> None:
             "PILOTAGE_HISTORY": "trim",
             "PILOTAGE_MODERATION_FAILED": "WARN",
             "PILOTAGE_MODERATION_RULES": "rules.txt",
+            "PILOTAGE_MODERATION_FORMAT": "none",
             "PILOTAGE_BASE_PATH": "/models/",
             "PILOTAGE_API_TIMEOUT": "1m",
         }
@@ -34,6 +35,7 @@ def test_everything_given(tmp_path: Path) -> None:
         history="trim",
         failed_verdict="WARN",
         rules="No advertising.",
+        answer_format="none",
         base_path="/models",
         api_timeout_s=60.0,
     )
@@ -47,6 +49,7 @@ def test_everything_given(tmp_path: Path) -> None:
         ("PILOTAGE_HISTORY", "forget"),
         # There is no way to have failures pass.
         ("PILOTAGE_MODERATION_FAILED", "SAFE"),
+        ("PILOTAGE_MODERATION_FORMAT", "xml"),
         ("PILOTAGE_BASE_PATH", "models"),
         ("PILOTAGE_API_TIMEOUT", "soon"),
         ("PILOTAGE_API_TIMEOUT", "0"),

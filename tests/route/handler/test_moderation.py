@@ -115,8 +115,15 @@ def test_the_text_reaches_the_model_as_one_json_value_of_its_own_message(text: s
 
 
 def test_the_house_rules_are_part_of_the_instructions() -> None:
-    system = request_body("x", MARK, "No advertising.")["messages"][0]["content"]
+    system = request_body("x", MARK, rules="No advertising.")["messages"][0]["content"]
     assert system.endswith("Rules of this platform:\nNo advertising.")
+
+
+def test_a_schema_is_asked_for_unless_the_backend_takes_none() -> None:
+    wanted = request_body("x", MARK)["response_format"]["json_schema"]
+    assert wanted["strict"] is True
+    assert wanted["schema"]["additionalProperties"] is False
+    assert "response_format" not in request_body("x", MARK, answer_format="none")
 
 
 def test_marks_are_not_guessable() -> None:

@@ -64,6 +64,8 @@ def _container() -> Container:
 
 
 if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    # Nothing else can be written there: a ledger's rows wait beside it while its database is down.
+    os.environ.setdefault("PILOTAGE_HOME", "/tmp/pilotage")  # noqa: S108  a container has one user
     # In Lambda importing is the init phase: the function has a whole core then, and what is wrong
     # with the spec is reported as an init error instead of failing every request.
     _container()

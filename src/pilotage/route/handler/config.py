@@ -14,6 +14,7 @@ from pilotage.units import parse_duration
 Endpoint = Literal["chat", "moderate"]
 HistoryPolicy = Literal["refuse", "trim"]
 FailedVerdict = Literal["WARN", "BLOCK"]
+AnswerFormat = Literal["schema", "none"]
 
 _BASE_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _LARGEST_RULES: Final = 64 * 1024
@@ -35,6 +36,9 @@ class HandlerConfig:
             be used, WARN or BLOCK. It is never SAFE.
         rules: ``PILOTAGE_MODERATION_RULES``: a text file with the house's own rules, which are
             added to the moderator's instructions; read here.
+        answer_format: ``PILOTAGE_MODERATION_FORMAT``: schema asks the model's backend to hold it to
+            the judgement's JSON Schema; none is for those that refuse that, and a cascade then
+            cannot tell a malformed judgement either. What comes is read as strictly.
         base_path: ``PILOTAGE_BASE_PATH``: what a custom domain puts before every path.
         api_timeout_s: ``PILOTAGE_API_TIMEOUT``: how long API Gateway waits for an answer, 29s if
             not given. Function URLs and direct callers wait as long as the function may run.
@@ -46,6 +50,7 @@ class HandlerConfig:
     history: HistoryPolicy = "refuse"
     failed_verdict: FailedVerdict = "BLOCK"
     rules: str = ""
+    answer_format: AnswerFormat = "schema"
     base_path: str = ""
     api_timeout_s: float = 29.0
 
@@ -77,6 +82,10 @@ class HandlerConfig:
                 _one_of(environ, "PILOTAGE_MODERATION_FAILED", ("WARN", "BLOCK"), "BLOCK"),
             ),
             rules=_read_rules(root / rules) if rules else "",
+            answer_format=cast(
+                AnswerFormat,
+                _one_of(environ, "PILOTAGE_MODERATION_FORMAT", ("schema", "none"), "schema"),
+            ),
             base_path=_base_path(environ.get("PILOTAGE_BASE_PATH", "")),
             api_timeout_s=_seconds(environ.get("PILOTAGE_API_TIMEOUT", "")),
         )

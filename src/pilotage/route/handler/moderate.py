@@ -104,7 +104,7 @@ async def moderate(
         asked: The texts.
         router: Who judges.
         model: What to ask it for.
-        config: The verdict on failure, and the house's rules.
+        config: The verdict on failure, the house's rules, the answer's format.
         request_id: All attempts are the request's.
         deadline: As in `Call`.
 
@@ -116,7 +116,9 @@ async def moderate(
     async def one(text: str) -> _Judged:
         mark = new_mark()
         call = Call(
-            body=request_body(text, mark, config.rules), request_id=request_id, deadline=deadline
+            body=request_body(text, mark, rules=config.rules, answer_format=config.answer_format),
+            request_id=request_id,
+            deadline=deadline,
         )
         async with slots:
             try:

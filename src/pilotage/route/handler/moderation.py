@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pilotage.route.answer import Answer
-from pilotage.route.handler.config import FailedVerdict
+from pilotage.route.handler.config import AnswerFormat, FailedVerdict
 from pilotage.route.verifiers.strict_json import parsed
 
 VERDICTS: Final = ("SAFE", "WARN", "BLOCK")
@@ -36,7 +36,7 @@ CATEGORIES: Final = (
     "manipulation",
     "other",
 )
-MAX_ANSWER_TOKENS: Final = 120
+_MAX_ANSWER_TOKENS: Final = 120
 
 _INSTRUCTIONS: Final = f"""\
 You are the content moderator of a platform. You judge one text that a user wants to publish.
@@ -105,30 +105,33 @@ def new_mark() -> str:
     return secrets.token_hex(4)
 
 
-def request_body(text: str, mark: str, rules: str = "") -> dict[str, Any]:
+def request_body(
+    text: str, mark: str, *, rules: str = "", answer_format: AnswerFormat = "schema"
+) -> dict[str, Any]:
     """The chat request that has a text judged.
 
     Args:
         text: What somebody wrote.
         mark: From `new_mark`, for this text alone.
         rules: The house's own rules, added to the instructions.
+        answer_format: Whether the backend shall hold the model to the judgement's schema.
     """
     instructions = (
         f"{_INSTRUCTIONS}\n\nRules of this platform:\n{rules}" if rules else _INSTRUCTIONS
     )
     case = json.dumps({"mark": mark, "text": text}, ensure_ascii=False)
-    return {
+    body: dict[str, Any] = {
         "messages": [
             {"role": "system", "content": instructions},
             {"role": "user", "content": case},
         ],
         "temperature": 0,
-        "max_tokens": MAX_ANSWER_TOKENS,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "judgement", "strict": True, "schema": _SCHEMA},
-        },
+        "max_tokens": _MAX_ANSWER_TOKENS,
     }
+    if answer_format == "schema":
+        schema = {"name": "judgement", "strict": True, "schema": _SCHEMA}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
 def judgement(answer: Answer, mark: str, failed_verdict: FailedVerdict) -> Judgement:
