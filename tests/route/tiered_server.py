@@ -59,6 +59,7 @@ class ChatServer:
     models: dict[str, Model]
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
+    paused: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def asked_of(self, model: str) -> list[dict[str, Any]]:
@@ -119,6 +120,7 @@ class ChatServer:
 
     async def _until_gone(self, writer: asyncio.StreamWriter) -> None:
         await writer.drain()
+        self.paused.set()
         try:
             while True:
                 await asyncio.sleep(0.01)
@@ -153,9 +155,17 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: list[Attempt] = []
+        self._grown = asyncio.Event()
 
     def record(self, attempt: Attempt) -> None:
         self.rows.append(attempt)
+        self._grown.set()
+
+    async def until(self, count: int) -> None:
+        """Wait until so many have come."""
+        while len(self.rows) < count:
+            self._grown.clear()
+            await self._grown.wait()
 
     def of(self, role: Role) -> list[Attempt]:
         return [row for row in self.rows if row.role is role]
@@ -218,7 +228,9 @@ async def tiers_of(routing: RoutingSpec, sink: Rows) -> AsyncIterator[dict[str, 
             await tier.close()
 
 
-def chat(prompt: str = "How many legs has a spider?", *, request_id: str = "r1", **fields: Any) -> Call:
+def chat(
+    prompt: str = "How many legs has a spider?", *, request_id: str = "r1", **fields: Any
+) -> Call:
     """A request."""
     body = {"messages": [{"role": "user", "content": prompt}], **fields}
     return Call(body=body, request_id=request_id)
