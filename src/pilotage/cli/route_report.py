@@ -83,9 +83,8 @@ def _show(report: Report) -> None:
     from pilotage.route.ledger.report.tables import notes, tables, tiles  # noqa: PLC0415
 
     console = Console(highlight=False)
-    console.print(
-        Text(f"{report.ledger}, {report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC")
-    )
+    span = f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC"
+    console.print(Text(f"{report.ledger}, {span}"), soft_wrap=True)
     for name, value, more in tiles(report):
         console.print(Text.assemble(f"  {name:<16}{value:>14}  ", (more, "dim")))
     for table in tables(report):

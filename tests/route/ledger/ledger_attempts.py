@@ -11,8 +11,8 @@ from typing import Any
 from pilotage.route.answer import Usage
 from pilotage.route.attempt import Attempt, Outcome, Role
 from pilotage.route.ledger import Ledger
+from pilotage.route.ledger.pace import Pace
 from pilotage.route.ledger.sqlite import SqliteStore
-from pilotage.route.ledger.writer import Pace
 
 NOON = 1_772_020_800.0  # 2026-02-25 12:00 UTC
 DAY = 86_400.0

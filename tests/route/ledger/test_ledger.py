@@ -19,9 +19,9 @@ from ledger_attempts import DAY, KEY, NOON, attempt, ledger_at
 
 from pilotage.errors import StoreError, UsageError
 from pilotage.route.ledger import open_ledger
+from pilotage.route.ledger.pace import Pace
 from pilotage.route.ledger.schema import SQLITE_STEPS
 from pilotage.route.ledger.sqlite import SqliteStore
-from pilotage.route.ledger.writer import Pace
 from pilotage.spec.routing import LedgerSpec
 
 HERE = Path(__file__).parent

@@ -20,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 from pilotage.errors import StoreError
 from pilotage.route.attempt import Outcome, Role
 from pilotage.route.ledger import Budgets, Exhausted, Ledger, Reservation, open_ledger
+from pilotage.route.ledger.pace import Pace
 from pilotage.route.ledger.place import place_of
 from pilotage.route.ledger.postgres import PostgresStore
 from pilotage.route.ledger.report import report
@@ -27,7 +28,6 @@ from pilotage.route.ledger.retention import fold
 from pilotage.route.ledger.rows import row_of
 from pilotage.route.ledger.schema import POSTGRES_STEPS
 from pilotage.route.ledger.sums import spend_since
-from pilotage.route.ledger.writer import Pace
 from pilotage.serve.keys import KeyLimits
 from pilotage.spec.routing import LedgerSpec
 

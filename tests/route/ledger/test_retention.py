@@ -13,10 +13,10 @@ from ledger_attempts import DAY, KEY, NOON, attempt, ledger_at
 
 from pilotage.route.attempt import Attempt, Outcome, Role
 from pilotage.route.ledger.calendar import first_day_of, month_of
+from pilotage.route.ledger.pace import Pace
 from pilotage.route.ledger.report import report
 from pilotage.route.ledger.retention import fold
 from pilotage.route.ledger.sqlite import SqliteStore
-from pilotage.route.ledger.writer import Pace
 
 ATTEMPTS = st.lists(
     st.builds(

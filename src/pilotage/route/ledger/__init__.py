@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pilotage.route.ledger.budgets import Budgets, Exhausted, Limits, Reservation
 from pilotage.route.ledger.ledger import Ledger, open_ledger
-from pilotage.route.ledger.writer import LedgerState
+from pilotage.route.ledger.pace import LedgerState
 
 __all__ = [
     "Budgets",

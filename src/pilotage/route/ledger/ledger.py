@@ -12,12 +12,13 @@ from pilotage.route.attempt import Attempt, now
 from pilotage.route.ledger.calendar import day_of, first_day_of, month_of
 from pilotage.route.ledger.money import atto_of
 from pilotage.route.ledger.opening import opened, said
+from pilotage.route.ledger.pace import LedgerState, Pace
 from pilotage.route.ledger.rows import name_of, row_of
 from pilotage.route.ledger.spend import Spend
 from pilotage.route.ledger.spill import Spill
 from pilotage.route.ledger.store import Store
 from pilotage.route.ledger.sums import Recent, recent_by_key, spend_since
-from pilotage.route.ledger.writer import LedgerState, Pace, Writer
+from pilotage.route.ledger.writer import Writer
 from pilotage.spec.routing import LedgerSpec
 
 _LOG: Final = logging.getLogger(__name__)
