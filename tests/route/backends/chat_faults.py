@@ -76,6 +76,7 @@ class ChatServer:
     behaviours: list[str] = field(default_factory=list)
     served: list[Served] = field(default_factory=list)
     connections: int = 0
+    serials_from: int = 0
     raw: dict[str, bytes] = field(default_factory=dict)
     """Behaviours that are these bytes, then the end of the connection."""
 
@@ -208,7 +209,8 @@ async def chat_server(*behaviours: str) -> AsyncIterator[ChatServer]:
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
                 behaviour = server.behaviours.pop(0) if server.behaviours else "ok"
                 path = head[0].split(" ")[1]
-                served = Served(len(server.served), behaviour, path, body, headers, number)
+                serial = server.serials_from + len(server.served)
+                served = Served(serial, behaviour, path, body, headers, number)
                 server.served.append(served)
                 go_on = await _answer(server, served, writer)
                 await writer.drain()

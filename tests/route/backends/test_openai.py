@@ -136,7 +136,7 @@ def test_all_that_a_delta_can_hold() -> None:
 def test_what_goes_wrong_has_a_name(behaviour: str, fault: Fault) -> None:
     async def run() -> None:
         async with chat_server(behaviour, behaviour, behaviour) as server:
-            one = backend(server.url, timeout_s=0.4, first_token_timeout_s=0.3)
+            one = backend(server.url, timeout_s=0.2, first_token_timeout_s=0.15)
             errors = [await fault_of(one, call("my secret prompt"))]
             for stream in (True, False):
                 with pytest.raises(BackendError) as caught:

@@ -64,13 +64,14 @@ class ChatEvents:
         usage: What it says it used, if that can be true.
     """
 
-    __slots__ = ("_began", "_model", "done", "finish_reason", "usage")
+    __slots__ = ("_began", "_model", "_model_known", "done", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self.done = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
         self._model: str | None = None
+        self._model_known = False
         self._began = False
 
     @property
@@ -103,7 +104,8 @@ class ChatEvents:
             error = error_event(event.message if event.error is None else event.error)
             error.usage = self.usage
             raise error
-        if event.model:
+        if event.model and not self._model_known:
+            self._model_known = True
             self._model = event.model[:256]
         for choice in event.choices or ():
             if choice.index == 0:

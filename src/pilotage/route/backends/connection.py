@@ -110,6 +110,14 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def cut(self) -> None:
+        """Close at once; whoever reads is told."""
+        reply = self._reply
+        if reply is not None:
+            fault = Fault.UNREACHABLE if reply.untouched else Fault.CUT
+            reply.fail(BackendError(fault, "the backend is being closed"))
+        self.abort()
+
     def drain(self) -> None:
         """See `Wire`. After ``[DONE]`` only the end of the chunked body is missing."""
         self._drained = 0

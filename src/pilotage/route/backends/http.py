@@ -96,7 +96,7 @@ class HttpClient:
         self._closed = True
         self._idle.clear()
         for connection in list(self._all):
-            connection.abort()
+            connection.cut()
         await asyncio.sleep(0)  # in which the event loop lets go of the sockets
 
     def _head(self, path: str) -> bytes:
