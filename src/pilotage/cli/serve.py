@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
@@ -25,6 +26,8 @@ from pilotage.fetch import FetchedModel, default_home, fetch
 from pilotage.serve.launch import ServePlan, launch, plan_serving
 from pilotage.serve.listener import open_listener
 from pilotage.serve.models.planned import PlannedModel
+from pilotage.serve.routing.checks import check_routing
+from pilotage.serve.routing.served import means_default_model, served_specs
 from pilotage.serve.supervisor import Event
 from pilotage.serve.telemetry.logs import configure
 from pilotage.spec import Deployment, ModelSpec, ServingSpec, SloSpec, load
@@ -74,8 +77,9 @@ def serve(
     configure(spec.serving.log_format, spec.serving.log_level)
     screen = _JsonScreen() if as_json else _Screen()
     home = default_home()
+    check_routing(spec, os.environ)  # what is refused is refused before anything is fetched
     # Lazy models too: loading one should never wait for the network.
-    fetched = [screen.fetch(model) for model in (spec.model, *spec.serving.models)]
+    fetched = [screen.fetch(model) for model in served_specs(spec)]
     plan = plan_serving(spec, [model.path for model in fetched])
     if plan_only:
         screen.show(plan, None)
@@ -93,7 +97,8 @@ def _deployment(target: str | None, name: str | None) -> Deployment:
     if target is None:
         return Deployment()
     if target.endswith(_SPEC_SUFFIXES):
-        return from_environment(load(Path(target), deployment=name))
+        spec = load(Path(target), deployment=name)
+        return from_environment(spec) if means_default_model(spec) else spec
     return apply_overrides(Deployment(), {"model": {"source": target}})
 
 
@@ -135,11 +140,13 @@ class _Screen:
             table.add_row("workers", "; ".join(f"{s.worker} on {_place(s)}" for s in plan.slices))
         for model in plan.models:
             self._show_memory(table, plan, model)
+        for name, tier in _tiers(plan).items():
+            table.add_row("tiers" if name == next(iter(_tiers(plan))) else "", f"{name}  ({tier})")
         table.add_row("address", f"{address}/v1  (docs at {address}/docs)")
         table.add_row("keys", "required" if plan.has_keys else "none: loopback only")
         self._console.print(Panel(table, title="Pilotage", title_align="left", expand=False))
         key = ' -H "Authorization: Bearer $PILOTAGE_API_KEY"' if plan.has_keys else ""
-        path, body = _example(plan.models[0])
+        path, body = _example(plan)
         self._console.print(
             f"curl {address}{path} -H 'Content-Type: application/json'{key} "
             f"-d '{json.dumps(body)}'\n",
@@ -184,12 +191,12 @@ class _JsonScreen:
 
     def show(self, plan: ServePlan, listener: socket.socket | None) -> None:
         """The same facts as the first screen; those of the first model stand alone, too."""
-        first = plan.models[0]
+        first = plan.models[0] if plan.models else None
         self._print(
             event="plan",
-            model=first.name,
-            engine=first.files.engine,
-            path=str(first.files.path),
+            model=None if first is None else first.name,
+            engine=None if first is None else first.files.engine,
+            path=None if first is None else str(first.files.path),
             address=_address(plan, listener),
             keys_required=plan.has_keys,
             workers=[
@@ -203,7 +210,8 @@ class _JsonScreen:
                 for piece, budget in zip(plan.slices, plan.budgets, strict=True)
             ],
             free_bytes=plan.free_bytes,
-            **_memory_facts(first),
+            **({} if first is None else _memory_facts(first)),
+            tiers=list(plan.prices),
             models=[
                 {
                     "model": model.name,
@@ -259,8 +267,25 @@ def _place(piece: DeviceSlice) -> str:
     return f"{piece.name} with {cores}" if piece.devices else cores
 
 
-def _example(model: PlannedModel) -> tuple[str, dict[str, object]]:
+def _tiers(plan: ServePlan) -> dict[str, str]:
+    """The tiers, and for each who answers."""
+    routing = plan.deployment.routing
+    return {
+        tier.name: ", ".join(
+            backend.kind if backend.model is None else f"{backend.kind}: {backend.model}"
+            for backend in tier.backends
+        )
+        for tier in (() if routing is None else routing.tiers)
+    }
+
+
+def _example(plan: ServePlan) -> tuple[str, dict[str, object]]:
     """A request to paste: its path and body."""
+    routing = plan.deployment.routing
+    if routing is not None:
+        message = {"role": "user", "content": "What is the capital of France?"}
+        return "/v1/chat/completions", {"model": routing.model, "messages": [message]}
+    model = plan.models[0]
     if model.files.task == "generate":
         message = {"role": "user", "content": "What is the capital of France?"}
         return "/v1/chat/completions", {"model": model.name, "messages": [message]}

@@ -11,6 +11,7 @@ from pilotage.devices import DeviceSlice
 from pilotage.engines.config import EngineConfig
 from pilotage.engines.engine import Task
 from pilotage.images import VisionInput
+from pilotage.route.pricing import TierPrice
 
 FATAL_EXIT = 3
 """Exit code of a process that left a `PilotageError` in its error file: starting it again would
@@ -78,6 +79,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         models: The models, the default first.
         workers: The workers.
         budgets: Memory that all models of a worker may take, in the order of the workers.
+        prices: What each tier of ``routing:`` costs.
         state: File in which it keeps what its successor must know.
     """
 
@@ -85,6 +87,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelConfig, ...]
     workers: tuple[WorkerConfig, ...]
     budgets: tuple[int, ...]
+    prices: dict[str, TierPrice]
     state: str
     key_file: str
     listener_fd: int

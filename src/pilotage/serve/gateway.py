@@ -6,19 +6,22 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from pilotage.errors import PilotageError
 from pilotage.images import ImageLimits
 from pilotage.serve.api import create_app
+from pilotage.serve.api.app import bare
 from pilotage.serve.api.context import (
     GatewayContext,
     Health,
@@ -32,7 +35,7 @@ from pilotage.serve.external.backend import ExternalBackend
 from pilotage.serve.external.engine_metrics import merged_exposition
 from pilotage.serve.external.external_model import ExternalServedModel, external_model
 from pilotage.serve.external.planning import endpoint_file
-from pilotage.serve.http_server import InFlight, QuietServer
+from pilotage.serve.http_server import GatheringProtocol, InFlight, QuietServer
 from pilotage.serve.images import ImageLoader
 from pilotage.serve.keys import KeyStore
 from pilotage.serve.models.fleet import Fleet
@@ -49,6 +52,9 @@ from pilotage.serve.telemetry.tracing import open_tracer
 from pilotage.serve.worker_snapshot import worker_snapshot
 from pilotage.spec import Deployment
 from pilotage.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from pilotage.serve.routing.routing import Routing
 
 _BEAT_S: Final = 0.5
 _KEEP_ALIVE_S: Final = 75
@@ -83,7 +89,8 @@ class Gateway:
         self._was_ready = False
         self._draining = False
         names = [model.name for model in config.models]
-        self._metrics = Metrics(names)
+        routed = deployment.routing
+        self._metrics = Metrics(names if routed is None else [*names, *routed.tier_names])
         self._metrics.watch(self._snapshot)
         inside = [model for model in config.models if model.placed]
         self._pools = {model.name: self._pool(model, deployment) for model in inside}
@@ -115,30 +122,29 @@ class Gateway:
             url_timeout_s=images.url_timeout,
             max_held=images.max_held,
         )
-        self._app = InFlight(
-            create_app(
-                GatewayContext(
-                    models=self._manager,
-                    control=self._manager,
-                    health=self._health,
-                    metrics=self._metrics,
-                    render_metrics=self._render_metrics,
-                    keys=KeyStore(Path(config.key_file)),
-                    rate_limits=RateLimiter(),
-                    limits=Limits(
-                        max_body_bytes=serving.max_body,
-                        max_n=serving.max_n,
-                        request_timeout_s=serving.request_timeout,
-                    ),
-                    tracer=self._tracer,
-                    images=self._images,
-                )
-            )
+        context = GatewayContext(
+            models=self._manager,
+            control=self._manager,
+            health=self._health,
+            metrics=self._metrics,
+            render_metrics=self._render_metrics,
+            keys=KeyStore(Path(config.key_file)),
+            rate_limits=RateLimiter(),
+            limits=Limits(
+                max_body_bytes=serving.max_body,
+                max_n=serving.max_n,
+                request_timeout_s=serving.request_timeout,
+            ),
+            tracer=self._tracer,
+            images=self._images,
         )
+        self._routing = self._opened_routing(context, deployment)
+        self._app = InFlight(bare(create_app(replace(context, routing=self._routing))))
 
     async def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
         loop = asyncio.get_running_loop()
+        logs.batch(loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -148,7 +154,7 @@ class Gateway:
         server = QuietServer(
             uvicorn.Config(
                 self._app,
-                http="httptools",
+                http=GatheringProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -180,6 +186,8 @@ class Gateway:
             for task in done:
                 task.result()  # a task that failed ends the process with its error
         server.should_exit = True
+        if self._routing is not None:
+            await self._routing.close()
         await asyncio.wait([tasks[0]], timeout=1.0)
         self._board.state = State.STOPPED
         self._tracer.shutdown()
@@ -193,6 +201,8 @@ class Gateway:
             pool.draining = True
         for model in self._external:
             model.backend.draining = True
+        if self._routing is not None:
+            self._routing.drain()
         self._board.state = State.DRAINING
         try:
             await asyncio.wait_for(self._app.idle.wait(), self._drain_timeout_s)
@@ -213,13 +223,14 @@ class Gateway:
         self._metrics.step(str(worker), duration_s, running, new_tokens)
 
     def _health(self) -> Health:
-        self._was_ready = self._was_ready or self._manager.ready
+        reachable = self._routing is not None and self._routing.reachable
+        self._was_ready = self._was_ready or self._manager.ready or reachable
         state: HealthState = "ready"
         if self._draining:
             state = "draining"
         elif not self._was_ready:
             state = "loading"
-        elif not self._alive():
+        elif not reachable and not self._alive():
             state = "stalled"
         pools = [pool.state() for pool in self._pools.values()]
         details = {
@@ -284,6 +295,24 @@ class Gateway:
             created=self._config.created,
             max_model_len=model.max_model_len,
         )
+
+    def _opened_routing(self, context: GatewayContext, deployment: Deployment) -> Routing | None:
+        """What routes, with a ``routing:`` section."""
+        if deployment.routing is None:
+            return None
+        # Here, so that a server without one imports nothing of it.
+        from pilotage.serve.routing.opening import open_routing  # noqa: PLC0415
+
+        routing = open_routing(
+            context,
+            deployment,
+            deployment.routing,
+            self._config.prices,
+            environ=os.environ,
+            created=self._config.created,
+        )
+        self._metrics.show(routing.metrics.collect)
+        return routing
 
     def _pool(self, model: ModelConfig, deployment: Deployment) -> WorkerPool:
         return WorkerPool(

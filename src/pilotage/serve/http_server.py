@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class InFlight:
@@ -29,6 +30,54 @@ class InFlight:
             self.count -= 1
             if not self.count:
                 self.idle.set()
+
+
+class GatheringProtocol(HttpToolsProtocol):
+    """Uvicorn's, but what is written in one turn of the event loop goes out in one piece.
+
+    It writes a response's head and body one after the other, which are two system calls and wake
+    the client twice; that is a tenth of what a routed request costs.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection."""
+        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+
+
+class _Gathering:
+    """A transport whose writes wait for the end of the event loop's turn."""
+
+    __slots__ = ("_loop", "_pieces", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        pieces = self._pieces
+        if not pieces:
+            self._loop.call_soon(self._flush)
+        pieces.append(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        pieces = self._pieces
+        if not pieces:
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
 
 class QuietServer(uvicorn.Server):

@@ -20,6 +20,7 @@ from pathlib import Path
 from pilotage.devices import DeviceSlice, process_environment
 from pilotage.engines.memory import free_memory
 from pilotage.errors import StoreError, UsageError
+from pilotage.route.pricing import TierPrice
 from pilotage.serve.board import Board
 from pilotage.serve.child import Child
 from pilotage.serve.child_configs import children_log_format, model_config, worker_config
@@ -34,6 +35,8 @@ from pilotage.serve.models.planned import (
     plan_models,
     plan_workers,
 )
+from pilotage.serve.routing.checks import check_routing
+from pilotage.serve.routing.served import check_tasks
 from pilotage.serve.supervisor import Event, Supervisor
 from pilotage.spec import Deployment
 
@@ -46,12 +49,13 @@ class ServePlan:
 
     Attributes:
         deployment: The spec.
-        models: The models, the default first.
+        models: The models, the default first; none where all tiers are remote.
         slices: The part of the machine of each worker.
         budgets: Memory that all models of a worker may take, bytes.
         free_bytes: Memory that was free on the machine.
         key_file: Where the API keys are.
         has_keys: Whether any key exists.
+        prices: What each tier of ``routing:`` costs; empty without one.
     """
 
     deployment: Deployment
@@ -61,6 +65,7 @@ class ServePlan:
     free_bytes: int
     key_file: Path
     has_keys: bool
+    prices: Mapping[str, TierPrice]
 
 
 def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
@@ -68,11 +73,11 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
 
     Args:
         deployment: The spec.
-        paths: Where the models are: that of ``model:``, then those of ``serving.models``.
+        paths: Where the models of `served_specs` are.
 
     Raises:
         UsageError: More workers than cores, an address beyond loopback without keys, names that
-            do not fit together.
+            do not fit together, a ``routing:`` that cannot run (see `check_routing`).
         ModelError: No engine here can open a model.
         ResourceError: They do not fit into memory.
     """
@@ -86,7 +91,9 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
             hint="Make one with `pilotage keys add --name NAME`, or listen on 127.0.0.1",
         )
     check_names(deployment)
+    prices = check_routing(deployment, os.environ)
     models = inspect_models(deployment, paths)
+    check_tasks(deployment, {spec.name: files.task for spec, files in models})
     slices = plan_workers(serving, [files.engine for _, files in models])
     free_bytes = free_memory()
     budgets = tuple(
@@ -103,7 +110,7 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
         kind=slices[0].kind if slices else "cpu",
     )
     check_external(deployment, planned)
-    return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys)
+    return ServePlan(deployment, planned, slices, budgets, free_bytes, key_file, has_keys, prices)
 
 
 @contextmanager
@@ -154,6 +161,7 @@ def _supervisor(
         models=tuple(model_config(model, serving, home) for model in plan.models),
         workers=workers,
         budgets=plan.budgets,
+        prices=dict(plan.prices),
         state=str(folder / "gateway.state"),
         key_file=str(plan.key_file),
         listener_fd=listener.fileno(),

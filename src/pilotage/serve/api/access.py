@@ -16,7 +16,7 @@ from pilotage.serve.generation import GenerationFailed
 from pilotage.serve.telemetry.logs import log_access
 
 _LOG = logging.getLogger(__name__)
-_REFUSALS = (429, 503)
+_REFUSALS = (402, 429, 503)
 
 
 class AccessLayer:

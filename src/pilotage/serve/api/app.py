@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pilotage import __version__
 from pilotage.serve.api import wire
@@ -71,15 +72,18 @@ def create_app(context: GatewayContext) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
+    routing = context.routing
     _add_generation_routes(app, context)
     _add_token_routes(app, context)
     _add_model_routes(app, context)
     add_health_routes(app, context)
     bodies = add_admin_routes(app, context) + add_encoder_routes(app, context)
-    _add_document_routes(app, context, bodies)
+    _add_document_routes(app, context, bodies, [] if routing is None else [*routing.bodies])
     app.add_exception_handler(HTTPException, _routing_error)
 
     # The last one added is the outermost.
+    if routing is not None:
+        app.add_middleware(routing.layer, context=context)
     app.add_middleware(
         BodyLimitLayer,
         max_bytes=context.limits.max_body_bytes,
@@ -95,9 +99,29 @@ def create_app(context: GatewayContext) -> FastAPI:
     return app
 
 
+def bare(app: FastAPI) -> ASGIApp:
+    """The app from its outermost layer of ours on.
+
+    What FastAPI puts around that (telemetry, an error page) does nothing here, for each request.
+    """
+    stack: Any = app.build_middleware_stack()
+    while not isinstance(stack, AccessLayer):
+        stack = stack.app
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = app
+        await stack(scope, receive, send)
+
+    return answer
+
+
 def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
+    routing = context.routing
+
     async def chat(request: Request) -> Response:
         async with chat_body(context, request) as body:
+            if routing is not None and routing.answers(body):
+                return await routing.answer(context, request, body)
             return await answer_chat(context, request, body)
 
     async def completions(request: Request) -> Response:
@@ -109,6 +133,11 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
                 raise invalid(
                     "messages", "Give either 'messages' (chat) or 'prompt' (completions)."
                 )
+            if routing is not None and "messages" in body:
+                if body.get("model") is None:
+                    body["model"] = routing.model
+                if routing.answers(body):
+                    return await routing.answer(context, request, body)
             if body.get("model") is None:
                 body["model"] = find_model(context, None).name
             answer = answer_chat if "messages" in body else answer_completion
@@ -116,6 +145,14 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
 
     async def infer(request: Request) -> Response:
         return await answer_infer(context, request)
+
+    chat_bodies: list[type[BaseModel]] = [ChatRequest]
+    chat_answer: Any = wire.ChatCompletion
+    if routing is not None:
+        # What a provider understands and answers is the provider's business.
+        chat_bodies += routing.bodies
+        chat_answer |= wire.RoutedCompletion
+    more_errors = () if routing is None else (402, 502)
 
     def add(path: str, handler: _Handler, summary: str, *, ok: Any, body: dict[str, Any]) -> None:
         app.add_api_route(
@@ -126,7 +163,7 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
             response_model=None,
             response_class=JSONResponse,
             responses={
-                **error_responses(*_GENERATION_ERRORS),
+                **error_responses(*_GENERATION_ERRORS, *more_errors),
                 200: {"model": ok, "description": "The answer, whole or as events."}
                 | {"content": _EVENTS},
             },
@@ -137,8 +174,8 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
         "/v1/chat/completions",
         chat,
         "Answer a conversation",
-        ok=wire.ChatCompletion,
-        body=json_body(ChatRequest),
+        ok=chat_answer,
+        body=json_body(*chat_bodies),
     )
     add(
         "/v1/completions",
@@ -151,8 +188,8 @@ def _add_generation_routes(app: FastAPI, context: GatewayContext) -> None:
         "/invocations",
         invocations,
         "SageMaker's name for both; the model may be left out",
-        ok=wire.ChatCompletion | wire.Completion,
-        body=json_body(ChatRequest, CompletionRequest, model_may_be_absent=True),
+        ok=chat_answer | wire.Completion,
+        body=json_body(*chat_bodies, CompletionRequest, model_may_be_absent=True),
     )
     add(
         "/infer",
@@ -221,10 +258,14 @@ def _add_model_routes(app: FastAPI, context: GatewayContext) -> None:
 
 
 def _add_document_routes(
-    app: FastAPI, context: GatewayContext, more_bodies: list[type[BaseModel]]
+    app: FastAPI,
+    context: GatewayContext,
+    more_bodies: list[type[BaseModel]],
+    chat_bodies: list[type[BaseModel]],
 ) -> None:
     bodies: list[type[BaseModel]] = [
         *more_bodies,
+        *chat_bodies,
         ChatRequest,
         CompletionRequest,
         TokenizeRequest,
@@ -242,7 +283,8 @@ def _add_document_routes(
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = describe(app, bodies, [ChatRequest, CompletionRequest])
+            defaulting: list[type[BaseModel]] = [ChatRequest, CompletionRequest, *chat_bodies]
+            app.openapi_schema = describe(app, bodies, defaulting)
             describe_worker_paths(app.openapi_schema)
         return app.openapi_schema
 

@@ -19,6 +19,7 @@ from pilotage.tokens import Tokenizer
 
 if TYPE_CHECKING:
     from pilotage.serve.external.backend import ExternalBackend
+    from pilotage.serve.routing.routing import Routing
 
 HealthState = Literal["loading", "ready", "stalled", "draining"]
 
@@ -152,8 +153,8 @@ class GatewayContext:
     """Everything the API is given; it keeps no state beside it.
 
     Attributes:
-        models: The served models, at least one; the first is the default where a request need not
-            name one (``/invocations``, ``/tokenize``).
+        models: The served models, at least one if nothing is routed; the first is the default
+            where a request need not name one (``/invocations``, ``/tokenize``).
         health: How the server is, now.
         metrics: Counts every request.
         render_metrics: The body of ``/metrics``, Prometheus text format.
@@ -163,6 +164,7 @@ class GatewayContext:
         tracer: Makes a span of every generation.
         control: Steers the models; ``None`` is a server without admin routes.
         images: Takes the images that clients send.
+        routing: Answers requests for tiers; ``None`` is a server that routes nothing.
     """
 
     models: ModelDirectory
@@ -175,3 +177,4 @@ class GatewayContext:
     tracer: Tracer = field(default_factory=NoTracer)
     control: ModelControl | None = None
     images: ImageLoader = field(default_factory=ImageLoader)
+    routing: Routing | None = None

@@ -46,6 +46,8 @@ class ApiError(Exception):
         """OpenAI's class of the error."""
         if self.status == 429:
             return "rate_limit_error"
+        if self.status == 402:
+            return "insufficient_quota"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
     def body(self) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
+import secrets
 import time
-import uuid
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from pilotage.serve.telemetry.request_record import Operation, RequestRecord
 from pilotage.serve.telemetry.tracing import RequestSpan
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@=+/-]{0,127}")
+# Ids are for logs; nobody is kept out by not knowing one, so that the system need not be asked.
+_ids = random.Random(secrets.randbits(128))  # noqa: S311
 _SCOPE_KEY = "pilotage.exchange"
 
 
@@ -91,4 +94,4 @@ def request_id_of(presented: str | None) -> str:
     """The id that a client presented, or a new one if it presented none fit for a log."""
     if presented is not None and _REQUEST_ID.fullmatch(presented):
         return presented
-    return f"req_{uuid.uuid4().hex}"
+    return f"req_{_ids.getrandbits(128):032x}"

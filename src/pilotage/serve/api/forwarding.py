@@ -27,7 +27,7 @@ from pilotage.serve.api.tasks import check_task
 from pilotage.serve.images import Upload
 from pilotage.serve.telemetry.request_record import Operation
 
-_REACHING_INSIDE: Final = frozenset(
+REACHING_INSIDE: Final = frozenset(
     {
         "chat_template",  # a program for the engine to run
         "kv_transfer_params",
@@ -100,14 +100,7 @@ def forward(
     exchange.model = model.name
     exchange.operation = operation = _OPERATIONS[path]
     check_task(model, "embed" if operation == "embeddings" else "generate")
-    for name in _REACHING_INSIDE.intersection(body):
-        if body[name] is not None:
-            raise unsupported(name, f"'{name}' is not passed on to the engine.")
-    for name in _LENGTHS:
-        length = body.get(name)
-        if length is not None and (type(length) is not int or length < 1):
-            raise invalid(name, f"'{name}' must be a whole number from 1.")
-    size = _prompt_size(body)
+    size = check_passed_on(body)
     choices = body.get("n")
     if choices is None:
         choices = 1
@@ -116,7 +109,7 @@ def forward(
     check_count(context, prompts=size.prompts, choices=choices)
     if body.get("model") not in backend.names():
         body["model"] = backend.name
-    _put_images_back(request, body)
+    put_images_back(request, body)
     tokens = backend.estimate(size.bytes, size.ids)
     stream = body.get("stream") is True
     exchange.span = context.tracer.start(
@@ -143,8 +136,27 @@ def forward(
     )
 
 
+def check_passed_on(body: dict[str, Any]) -> PromptSize:
+    """Check what an engine or provider is not to be told, whatever it understands.
+
+    Returns:
+        How much there is to read.
+
+    Raises:
+        ApiError: A field reaches past the API, a length is none, or a part names an address.
+    """
+    for name in REACHING_INSIDE.intersection(body):
+        if body[name] is not None:
+            raise unsupported(name, f"'{name}' is not passed on to the engine.")
+    for name in _LENGTHS:
+        length = body.get(name)
+        if length is not None and (type(length) is not int or length < 1):
+            raise invalid(name, f"'{name}' must be a whole number from 1.")
+    return _prompt_size(body)
+
+
 @dataclass(slots=True)
-class _PromptSize:
+class PromptSize:
     """How much there is to read in a body."""
 
     bytes: int = 0
@@ -152,13 +164,13 @@ class _PromptSize:
     prompts: int = 1
 
 
-def _prompt_size(body: dict[str, Any]) -> _PromptSize:
+def _prompt_size(body: dict[str, Any]) -> PromptSize:
     """Count the text of a body, and refuse what the engine would fetch.
 
     Raises:
         ApiError: A part names an address.
     """
-    size = _PromptSize()
+    size = PromptSize()
     prompt = body.get("prompt", body.get("input"))
     if isinstance(prompt, str):
         size.bytes += len(prompt.encode())
@@ -181,7 +193,7 @@ def _prompt_size(body: dict[str, Any]) -> _PromptSize:
     return size
 
 
-def _count_parts(parts: list[Any], size: _PromptSize, place: str) -> None:
+def _count_parts(parts: list[Any], size: PromptSize, place: str) -> None:
     if len(parts) > _MAX_PARTS:
         raise invalid(place, f"There are more than {_MAX_PARTS} parts in a message.")
     for index, part in enumerate(parts):
@@ -210,7 +222,7 @@ def _is_data(address: str) -> bool:
     return address.startswith(("data:", "pilotage-image:"))
 
 
-def _put_images_back(request: Request, body: dict[str, Any]) -> None:
+def put_images_back(request: Request, body: dict[str, Any]) -> None:
     """Long images were lifted out of the body while it arrived; the engine wants them in it."""
     lifted = lifted_images(request)
     if not lifted:

@@ -10,9 +10,11 @@ from pilotage.serve.control import AliasTarget
 
 
 def all_cards(context: GatewayContext) -> list[dict[str, Any]]:
-    """Models, then aliases, as ``/v1/models`` shows them."""
-    cards = [_model_card(model) for model in context.models.all()]
-    return cards + [_alias_card(context, *alias) for alias in _aliases(context).items()]
+    """What is routed, models, then aliases, as ``/v1/models`` shows them."""
+    routed = [] if context.routing is None else context.routing.cards()
+    named = {card["id"] for card in routed}
+    cards = [_model_card(one) for one in context.models.all() if one.name not in named]
+    return routed + cards + [_alias_card(context, *alias) for alias in _aliases(context).items()]
 
 
 def card_of(context: GatewayContext, name: str) -> dict[str, Any]:
@@ -21,6 +23,8 @@ def card_of(context: GatewayContext, name: str) -> dict[str, Any]:
     Raises:
         ApiError: 404, there is none of that name.
     """
+    if context.routing is not None and name in context.routing.names:
+        return context.routing.card(name)
     targets = _aliases(context).get(name)
     # An alias is not looked up as a request is: that would take a turn from one of its targets.
     if targets is not None:

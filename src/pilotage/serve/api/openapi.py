@@ -17,6 +17,7 @@ _WITHOUT_MODEL = "OnDefaultModel"
 _ERRORS = {
     400: "The request does not fit; the error says which field and why.",
     401: "No API key, or none that is valid here.",
+    402: "The API key's budget is spent; the error says when there is room again.",
     403: "The API key lacks the scope that this route needs.",
     404: "There is no such model.",
     405: "Another method than the route has.",
@@ -27,7 +28,7 @@ _ERRORS = {
     422: "The model's files cannot be used.",
     429: "Too much at present, or for this key; Retry-After says when to come back.",
     500: "The server failed.",
-    502: "The model could not be had from its source.",
+    502: "What was to answer failed, or the model could not be had from its source.",
     503: "No model is ready: loading, stalled or draining.",
     504: "The answer was not complete in time.",
     507: "It does not fit into the memory at all.",

@@ -38,14 +38,20 @@ def find_model(context: GatewayContext, name: str | None, *, peek: bool = False)
     """
     model = context.models.peek(name) if peek else context.models.find(name)
     if model is None:
+        if name in _routed_names(context):
+            raise invalid("model", f"The model '{name}' is routed, and answers chat requests only.")
         raise ApiError(
             f"The model '{(name or '')[:128]}' does not exist. Served here: "
-            f"{', '.join(context.models.names())}.",
+            f"{', '.join((*_routed_names(context), *context.models.names()))}.",
             status=404,
             code="model_not_found",
             param="model",
         )
     return model
+
+
+def _routed_names(context: GatewayContext) -> tuple[str, ...]:
+    return () if context.routing is None else context.routing.names
 
 
 def known_context_length(context: GatewayContext, model: ServedModel) -> int:

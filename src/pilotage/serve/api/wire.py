@@ -80,6 +80,17 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
+class RoutedCompletion(BaseModel):
+    """The answer to a routed conversation: a provider may say more than this server would."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, Any] | None = None
+
+
 class Inference(BaseModel):
     """The answer to a form."""
 

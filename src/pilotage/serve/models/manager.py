@@ -105,7 +105,7 @@ class ModelManager:
     def find(self, name: str | None) -> ServedModel | None:
         """See `ModelDirectory.find`."""
         if name is None:
-            return next(iter(self._served.values()))
+            return next(iter(self._served.values()), None)
         found = self._served.get(name)
         if found is None and (behind := self._aliases.resolve(name)) is not None:
             found = self._served.get(behind)

@@ -15,6 +15,7 @@ from pilotage.engines.transformers_memory import plan_transformers
 from pilotage.errors import ResourceError, UsageError
 from pilotage.serve.control import AliasTarget
 from pilotage.serve.models.aliases import AliasTable
+from pilotage.serve.routing.served import means_default_model, served_specs
 from pilotage.spec import Deployment, ModelSpec, ServingSpec
 from pilotage.spec.placement import ServedModelSpec
 from pilotage.units import format_size
@@ -92,11 +93,11 @@ def check_names(deployment: Deployment) -> None:
         UsageError: Two models have one name, or an alias cannot be.
     """
     names: list[str] = []
-    for spec in (deployment.model, *deployment.serving.models):
+    for spec in served_specs(deployment):
         if spec.name in names:
             raise UsageError(
                 f"two models are called {spec.name!r}",
-                where=f"serving.models[{len(names) - 1}]",
+                where=f"serving.models[{len(names) - means_default_model(deployment)}]",
                 hint="Give one of them another served_name",
             )
         names.append(spec.name)
@@ -120,7 +121,7 @@ def inspect_models(
         UsageError: An engine cannot do what is asked.
         ModelError: No engine here can open a model.
     """
-    specs = (deployment.model, *deployment.serving.models)
+    specs = served_specs(deployment)
     found = []
     for spec, path in zip(specs, paths, strict=True):
         files = inspect_model(path, spec.engine, spec.task)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Iterator
+from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from pilotage import __version__
@@ -43,6 +45,9 @@ QUEUE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 _GEN_AI_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 
 
+_M = TypeVar("_M", bound=MetricWrapperBase)
+
+
 class Metrics:
     """The metrics of one gateway, on a registry of their own.
 
@@ -58,6 +63,7 @@ class Metrics:
         self._endpoints = _BoundedLabel()
         self._reasons = _BoundedLabel()
         self._steps = StepCounts()
+        self._labelled: dict[tuple[int | str, ...], MetricWrapperBase] = {}
         self._snapshot: Callable[[], Snapshot] = Snapshot
         registry = self._registry = CollectorRegistry()
 
@@ -126,6 +132,10 @@ class Metrics:
         """Show the state that ``snapshot`` returns; it is called once a `render`."""
         self._snapshot = snapshot
 
+    def show(self, collect: Callable[[], Iterator[Metric]]) -> None:
+        """Show more metrics; they are asked for once a `render`."""
+        self._registry.register(_Collected(collect))
+
     def request_started(self) -> None:
         """Count a request that has arrived; `request_finished` must follow, whatever happens."""
         self._in_flight.inc()
@@ -135,24 +145,32 @@ class Metrics:
         self._in_flight.dec()
         model = self._model(record.model)
         endpoint = self._endpoints.admit(record.endpoint)
-        self._requests.labels(model, endpoint, str(record.status)).inc()
+        self._of(self._requests, model, endpoint, str(record.status)).inc()
         self._prompt_tokens.inc(record.prompt_tokens)
         if record.operation is None:
             return
-        labels = (record.operation, PROVIDER, model)
         error_type = self._reasons.admit(record.reason) if record.reason else ""
-        self._duration.labels(*labels, error_type).observe(record.duration_s)
+        labels = (record.operation, PROVIDER, model)
+        self._of(self._duration, *labels, error_type).observe(record.duration_s)
         if record.prompt_tokens:
-            self._token_usage.labels(*labels, "input").observe(record.prompt_tokens)
-            self._token_usage.labels(*labels, "output").observe(record.completion_tokens)
+            self._of(self._token_usage, *labels, "input").observe(record.prompt_tokens)
+            self._of(self._token_usage, *labels, "output").observe(record.completion_tokens)
         if record.queue_s is not None:
             self._queue.labels(model).observe(record.queue_s)
         if record.status >= 400:
             return
         if record.ttft_s is not None:
-            self._time_to_first_token.labels(*labels).observe(record.ttft_s)
+            self._of(self._time_to_first_token, *labels).observe(record.ttft_s)
         if record.tpot_s is not None:
-            self._time_per_output_token.labels(*labels).observe(record.tpot_s)
+            self._of(self._time_per_output_token, *labels).observe(record.tpot_s)
+
+    def _of(self, metric: _M, *labels: str) -> _M:
+        """The metric with these labels; the library's own look-up takes a lock and five loops."""
+        key: tuple[int | str, ...] = (id(metric), *labels)
+        found = self._labelled.get(key)
+        if found is None:
+            found = self._labelled[key] = metric.labels(*labels)
+        return cast("_M", found)
 
     def rejected(self, model: str, reason: str) -> None:
         """Count a refusal, such as "overloaded"; the request also ends in `request_finished`."""

@@ -1,0 +1,1 @@
+"""The gateway as a router over tiers: what ``routing:`` in a spec makes of a server."""

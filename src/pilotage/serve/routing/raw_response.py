@@ -1,0 +1,181 @@
+"""An answer that goes through as the provider writes it, byte by byte."""
+
+from __future__ import annotations
+
+import re
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pilotage.route.attempt import Attempt
+from pilotage.route.backends.attempt_stream import RawStream
+from pilotage.route.backends.backend import BackendError
+from pilotage.route.backends.tier import Tier
+from pilotage.route.ledger.budgets import Reservation
+from pilotage.serve.api.context import GatewayContext
+from pilotage.serve.api.errors import ApiError, ClientGone
+from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.routing import headers
+from pilotage.serve.routing.failures import of_backend
+from pilotage.serve.routing.routed_response import STREAM_HEADERS
+from pilotage.serve.routing.watch import Watch
+
+if TYPE_CHECKING:
+    from pilotage.serve.routing.routing import Routing
+
+# In JSON a quotation mark inside a string is escaped, so these are fields and never text.
+_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"(\w{1,32})"')
+_TOTALS: Final = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+"""In the event that only tells the usage."""
+
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class RawResponse(Response):
+    """Sends what a tier's backend answers.
+
+    Args:
+        context: The gateway's.
+        routing: Has the tier.
+        exchange: The request's.
+        tier: Who answers.
+        body: What it is sent; the model in it becomes the backend's.
+        decision: Why this tier.
+        stream: Whether the answer is a stream of events.
+        with_usage: Whether a stream ends with the token counts.
+        reservation: What is kept for it of its key's budget.
+    """
+
+    def __init__(
+        self,
+        context: GatewayContext,
+        routing: Routing,
+        exchange: Exchange,
+        tier: Tier,
+        body: bytes,
+        *,
+        decision: str,
+        stream: bool,
+        with_usage: bool,
+        reservation: Reservation | None,
+    ) -> None:
+        # Not Response's own, which makes headers and a body that are never sent.
+        self.background = None
+        self._context = context
+        self._routing = routing
+        self._exchange = exchange
+        self._tier = tier
+        self._body = body
+        self._decision = decision
+        self._stream = stream
+        self._with_usage = with_usage
+        self._reservation = reservation
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response (ASGI)."""
+        del scope
+        exchange, routing = self._exchange, self._routing
+        exchange.model = self._tier.name
+        limit_s = min(routing.timeout_s, self._context.limits.request_timeout_s)
+        deadline = exchange.arrived + limit_s
+        began = time.monotonic()
+        answer = self._tier.forward(
+            self._body,
+            stream=self._stream,
+            request_id=exchange.request_id,
+            key_id=None if exchange.key is None else exchange.key.id,
+            deadline=deadline,
+            decision=self._decision,
+        )
+        try:
+            with Watch(receive, deadline, limit_s):
+                try:
+                    if self._stream:
+                        await self._send_stream(answer, send)
+                    else:
+                        await self._send_whole(answer, send)
+                finally:
+                    await answer.aclose()
+        except BackendError as error:
+            await self._fail(of_backend(error), send)
+        except ClientGone:
+            exchange.finish_reason = "cancelled"
+            raise
+        except ApiError as error:
+            await self._fail(error, send)
+        finally:
+            tokens = exchange.prompt_tokens + exchange.completion_tokens
+            routing.admission.settle(self._reservation, tokens=tokens)
+        routing.metrics.answered(escalations=0, added_s=began - exchange.arrived)
+
+    async def _send_stream(self, answer: RawStream, send: Send) -> None:
+        exchange = self._exchange
+        piece = held = b""
+        async for piece in answer:
+            if not self._started:
+                exchange.first_token_at = time.monotonic()
+                await self._begin(send, STREAM_HEADERS)
+            if held or (self._with_usage and _TOTALS.search(piece) is not None):
+                held += piece  # what it cost is known in a moment
+                continue
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._count(answer.attempt, held or piece)
+        if held:
+            held = with_cost(held, answer.cost)
+        await send({"type": "http.response.body", "body": held})
+
+    async def _send_whole(self, answer: RawStream, send: Send) -> None:
+        exchange = self._exchange
+        body = b""
+        async for piece in answer:
+            exchange.first_token_at = time.monotonic()
+            body = piece if not body else body + piece
+        self._count(answer.attempt, body)
+        exchange.headers[headers.COST] = headers.money_text(answer.cost)
+        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self._begin(send, fields)
+        await send({"type": "http.response.body", "body": body})
+
+    async def _begin(self, send: Send, fields: list[tuple[bytes, bytes]]) -> None:
+        self._started = True
+        added = self._exchange.headers
+        added[headers.TIER] = self._tier.name
+        added[headers.DECISION] = self._decision
+        # A copy: the layers around add theirs to it.
+        await send({"type": "http.response.start", "status": 200, "headers": [*fields]})
+
+    def _count(self, attempt: Attempt, end: bytes) -> None:
+        exchange, usage = self._exchange, attempt.usage
+        exchange.last_token_at = time.monotonic()
+        exchange.prompt_tokens = usage.prompt_tokens
+        exchange.completion_tokens = exchange.longest = usage.completion_tokens
+        reasons = _FINISH.findall(end)
+        exchange.finish_reason = reasons[-1].decode() if reasons else None
+
+    async def _fail(self, error: ApiError, send: Send) -> None:
+        self._exchange.reason = error.code
+        if not self._started:
+            raise error
+        await send({"type": "http.response.body", "body": error.event()})
+
+
+def with_cost(events: bytes, cost: Decimal) -> bytes:
+    """The last events of a stream, with the cost where they tell the usage."""
+    told: list[bytes] = []
+    for event in events.replace(b"\r\n", b"\n").split(b"\n\n"):
+        if _TOTALS.search(event) is not None:
+            try:
+                said = _object(event.removeprefix(b"data:"))
+            except _NOT_JSON:
+                said = {}
+            if isinstance(said.get("usage"), dict):
+                said["usage"]["cost_usd"] = headers.money_text(cost)
+                event = b"data: " + msgspec.json.encode(said)  # noqa: PLW2901
+        told.append(event)
+    return b"\n\n".join(told)

@@ -1,0 +1,172 @@
+"""A routed answer on its way to the client; all its attempts end when nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from pilotage.route.answer import Usage
+from pilotage.route.backends.backend import BackendError
+from pilotage.route.call import Call
+from pilotage.route.ledger.budgets import Reservation
+from pilotage.route.rejection import Rejection
+from pilotage.route.routed_answer import RoutedAnswer
+from pilotage.serve.api.context import GatewayContext
+from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
+from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.routing import headers
+from pilotage.serve.routing.failures import of_backend, of_rejection
+from pilotage.serve.routing.routed_format import RoutedFormat
+from pilotage.serve.routing.watch import Watch
+
+if TYPE_CHECKING:
+    from pilotage.serve.routing.routing import Routing
+
+_LOG = logging.getLogger(__name__)
+STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would collect the events
+]
+
+
+class RoutedResponse(Response):
+    """Sends what the router answers.
+
+    Args:
+        context: The gateway's.
+        routing: Answers.
+        exchange: The request's.
+        call: What is asked.
+        model: The name it was asked by.
+        stream: Whether the answer is sent as it comes.
+        with_usage: Whether a stream ends with the token counts.
+        reservation: What is kept for it of its key's budget.
+    """
+
+    def __init__(
+        self,
+        context: GatewayContext,
+        routing: Routing,
+        exchange: Exchange,
+        call: Call,
+        *,
+        model: str,
+        stream: bool,
+        with_usage: bool,
+        reservation: Reservation | None,
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._routing = routing
+        self._exchange = exchange
+        self._call = call
+        self._model = model
+        self._stream = stream
+        self._with_usage = with_usage
+        self._reservation = reservation
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response (ASGI)."""
+        del scope
+        limit_s = min(self._routing.timeout_s, self._context.limits.request_timeout_s)
+        try:
+            with Watch(receive, self._call.deadline, limit_s):
+                await self._answer(send)
+        except BackendError as error:
+            await self._fail(of_backend(error), send)
+        except Rejection as rejection:
+            await self._fail(of_rejection(rejection), send)
+        except ClientGone:
+            self._exchange.finish_reason = "cancelled"
+            raise
+        except ApiError as error:
+            await self._fail(error, send)
+        except Exception:
+            if not self._started:
+                raise
+            _LOG.exception("request %s failed while streaming", self._exchange.request_id)
+            await self._fail(internal_error(self._exchange.request_id), send)
+        finally:
+            exchange = self._exchange
+            tokens = exchange.prompt_tokens + exchange.completion_tokens
+            self._routing.admission.settle(self._reservation, tokens=tokens)
+
+    async def _answer(self, send: Send) -> None:
+        routing, exchange = self._routing, self._exchange
+        began = time.monotonic()
+        answer = await routing.router.answer(self._call, model=self._model, stream=self._stream)
+        try:
+            exchange.model = answer.tier
+            exchange.headers[headers.TIER] = answer.tier
+            exchange.headers[headers.DECISION] = headers.header_text(answer.decision)
+            if self._stream:
+                await self._send_stream(answer, send)
+            else:
+                await self._send_whole(answer, send)
+        finally:
+            await answer.aclose()
+        routing.metrics.answered(escalations=answer.escalations, added_s=began - exchange.arrived)
+
+    async def _send_stream(self, answer: RoutedAnswer, send: Send) -> None:
+        exchange = self._exchange
+        writer: RoutedFormat | None = None
+        usage, finish_reason = Usage(estimated=True), "stop"
+        async for chunk in answer:
+            now = exchange.last_token_at = time.monotonic()
+            events = b""
+            if writer is None:
+                exchange.first_token_at = now
+                writer = RoutedFormat(chunk.model or answer.tier, with_usage=self._with_usage)
+                events = writer.opening()
+                await self._begin(send, STREAM_HEADERS)
+            events += writer.chunk(chunk)
+            usage = chunk.usage or usage
+            finish_reason = chunk.finish_reason or finish_reason
+            if events:
+                await send({"type": "http.response.body", "body": events, "more_body": True})
+        if writer is None:
+            writer = RoutedFormat(answer.tier, with_usage=self._with_usage)
+            await self._begin(send, STREAM_HEADERS)
+        self._count(usage, finish_reason)
+        end = writer.ending(finish_reason, usage, answer.cost)
+        await send({"type": "http.response.body", "body": end})
+
+    async def _send_whole(self, answer: RoutedAnswer, send: Send) -> None:
+        exchange = self._exchange
+        async for _ in answer:
+            exchange.last_token_at = time.monotonic()
+            if exchange.first_token_at is None:
+                exchange.first_token_at = exchange.last_token_at
+        said = answer.answer
+        usage = said.usage or Usage(estimated=True)
+        self._count(usage, said.finish_reason or "stop")
+        body = RoutedFormat(said.model or answer.tier, with_usage=False).whole(said, usage)
+        exchange.headers[headers.COST] = headers.money_text(answer.cost)
+        await self._begin(
+            send,
+            [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _begin(self, send: Send, fields: list[tuple[bytes, bytes]]) -> None:
+        self._started = True
+        # A copy: the layers around add theirs to it.
+        await send({"type": "http.response.start", "status": 200, "headers": list(fields)})
+
+    def _count(self, usage: Usage, finish_reason: str) -> None:
+        exchange = self._exchange
+        exchange.finish_reason = finish_reason
+        exchange.prompt_tokens = usage.prompt_tokens
+        exchange.completion_tokens = exchange.longest = usage.completion_tokens
+
+    async def _fail(self, error: ApiError, send: Send) -> None:
+        self._exchange.reason = error.code
+        if not self._started:
+            raise error
+        await send({"type": "http.response.body", "body": error.event()})
