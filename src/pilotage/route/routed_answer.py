@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pilotage.route.answer import Answer, Chunk
 from pilotage.route.attempt import Attempt
+from pilotage.route.backends.backend import BackendError
 from pilotage.route.deliberation import Deliberation
 
 
@@ -61,7 +62,11 @@ class RoutedAnswer:
         Raises:
             BackendError: The tier failed after its first chunk; nothing else will follow.
         """
-        chunk = await self._draft.next()
+        try:
+            chunk = await self._draft.next()
+        except BackendError:
+            await self.aclose()
+            raise
         if chunk is not None:
             return chunk
         await self.aclose()
