@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from pilotage.errors import UsageError
+from pilotage.route.backends import http as http_module
 from pilotage.route.backends import reply as reply_module
 from pilotage.route.backends.address import Address
 from pilotage.route.backends.backend import BackendError, Fault
@@ -382,3 +387,46 @@ def test_addresses(url: str, authority: str, path: str) -> None:
 def test_no_address() -> None:
     with pytest.raises(UsageError):
         Address.parse("host:80", where="t/0")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_tls_is_spoken_and_a_certificate_of_nobody_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "pem")]
+    command = ["openssl", "req", "-x509", *new, *name, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pem", tmp_path / "key")
+
+    async def answered() -> bytes | Fault:
+        """What one request gets, with the trust that the environment says."""
+        http_module._trust.cache_clear()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(OK)
+                await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        address = Address.parse(f"https://localhost:{port}", where="t/0")
+        client = HttpClient(address, (), most_idle=1)
+        try:
+            return await posted(client)
+        except BackendError as error:
+            assert "certificate" in error.message
+            return error.fault
+        finally:
+            await client.close()
+            server.close()
+            await asyncio.sleep(0.05)
+
+    assert asyncio.run(answered()) is Fault.UNREACHABLE
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "pem"))
+    assert asyncio.run(answered()) == b"ok"
+    http_module._trust.cache_clear()

@@ -51,6 +51,7 @@ class Tries(Generic[T]):
                 wait_s = None if current is None else self._wait_s(error, current)
                 if wait_s is None:
                     self._over = True
+                    self._last = None  # it holds on to all that it passed through
                     raise
                 self._last = error
             except BaseException:
