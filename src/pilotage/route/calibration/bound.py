@@ -2,11 +2,12 @@
 
 The answers of a tier that score at least τ have some mean quality; the data shows it only for a
 sample. A threshold is certified when the sample refutes "their mean quality is below the target"
-at level δ. Many thresholds are candidates, and trying all would find one by luck. So they are put
-in an order on *other* data and tested in that order until the first that is not refuted: fixed
-sequence testing, which errs with a probability of at most δ over the whole sequence (Angelopoulos
-et al., "Learn then Test", 2021, arXiv 2110.01052; the order from separate data is "Pareto Testing"
-of Laufer-Goldenshluger et al., ICLR 2023). Of the certified ones the lowest accepts the most.
+at level δ. Many thresholds are candidates, and trying all would find one by luck. So *other* rows
+choose the one to begin with, the one most easily refuted there, and from it they are tested
+downwards until the first that is not refuted. Such fixed sequence testing errs with a probability
+of at most δ over the whole sequence (Angelopoulos et al., "Learn then Test", 2021, arXiv
+2110.01052; a sequence from separate rows is "Pareto Testing" of Laufer-Goldenshluger et al., ICLR
+2023). The last that is certified accepts the most.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def certified_threshold(
     the threshold is at least ``target`` for requests of the same kind.
 
     Args:
-        tune: Scores and qualities, to order the candidates by. Shape (n,) each.
-        bound: Scores and qualities of other rows, to test them on.
+        tune: Scores and qualities, to choose what to begin with. Shape (n,) each.
+        bound: Scores and qualities of other rows, to test on.
         target: Mean quality of what is accepted, 0 to 1.
         delta: Probability of being wrong.
     """
@@ -67,21 +68,19 @@ def certified_threshold(
 
     scores, quality = bound
     candidates = np.unique(np.quantile(tune[0], np.linspace(0.0, 0.96, _CANDIDATES)))
-    order = sorted(
-        candidates,
-        key=lambda value: (refutation(tune[1][tune[0] >= value], target), value),
+    start = min(
+        candidates, key=lambda value: (refutation(tune[1][tune[0] >= value], target), value)
     )
-    passed: list[float] = []
-    for value in order:
+    certified: float | None = None
+    for value in candidates[candidates <= start][::-1]:
         if refutation(quality[scores >= value], target) > delta:
             break
-        passed.append(float(value))
-    if not passed:
+        certified = float(value)
+    if certified is None:
         return Threshold(value=None, accepted=0, rows=len(scores), quality=None)
-    value = min(passed)
-    taken = quality[scores >= value]
+    taken = quality[scores >= certified]
     return Threshold(
-        value=value, accepted=len(taken), rows=len(scores), quality=float(taken.mean())
+        value=certified, accepted=len(taken), rows=len(scores), quality=float(taken.mean())
     )
 
 
@@ -98,7 +97,7 @@ def refutation(quality: Sequence[float] | NDArray[np.float64], target: float) ->
     values = np.asarray(quality, float)
     rows, allowed = len(values), 1.0 - target
     if rows == 0 or allowed <= 0:
-        return 1.0 if allowed <= 0 or rows == 0 else 0.0
+        return 1.0
     if allowed >= 1:
         return 0.0
     lost = float((1.0 - values).sum())

@@ -24,6 +24,7 @@ from pilotage.route.calibration.calibration import (
     Setup,
 )
 from pilotage.route.calibration.check import rules_digest
+from pilotage.route.calibration.comparison import Single
 from pilotage.route.calibration.contest import contest
 from pilotage.route.calibration.logistic import Logistic, fit_logistic
 from pilotage.route.calibration.logprobs import LogprobModel, fit_logprobs
@@ -40,10 +41,12 @@ from pilotage.route.calibration.table import (
     judging_costs,
     usages,
 )
-from pilotage.route.estimators.classifier import fit_classifier
+from pilotage.route.estimators.classifier import fit_held_out
 from pilotage.route.estimators.rules import RulesEstimator, Traits
 from pilotage.route.pricing import TierPrice
 from pilotage.spec.routing import PolicyName, RoutingSpec
+
+_BEFORE: Final = (Part.FIT, Part.TUNE, Part.BOUND)
 
 LEAST_ROWS: Final = 100
 _LEAST_PART: Final = 8
@@ -61,8 +64,8 @@ class Wish:
     """What the user wants of a calibration.
 
     Attributes:
-        quality: Mean quality, 0 to 1; 95 % of the best single model's if None, and no budget is
-            set, and as good as the budget allows if one is.
+        quality: Mean quality, 0 to 1. If None, as much as the budget buys; 95 % of the best single
+            model's if there is no budget either.
         usd: Most US dollars a request, on average.
         confidence: Of the thresholds, 0 to 1: 1 - δ.
         completion_tokens: Assumed of answers of which the data has neither tokens nor text.
@@ -98,9 +101,10 @@ def calibrate(
     tiers = routing.tier_names
     parts = _parts(data.rows)
     if not any(row.logprobs or row.judge for row in data.rows):
-        # Without signals there is no acceptance, and no threshold to certify.
-        parts[Part.FIT] = np.concatenate([parts[Part.FIT], parts[Part.BOUND]])
-        parts[Part.BOUND] = parts[Part.BOUND][:0]
+        # Without signals there is no acceptance to fit and no threshold to certify, and λ can be
+        # chosen on what the classifier says of rows that were held out when it was fitted.
+        parts[Part.FIT] = np.concatenate([parts[one] for one in _BEFORE])
+        parts[Part.TUNE] = parts[Part.BOUND] = parts[Part.TUNE][:0]
     step("costs")
     used = usages(data.rows, tiers, wish.completion_tokens)
     chosen_fit = parts[Part.FIT]
@@ -115,23 +119,25 @@ def calibrate(
     signals = _Signals(data.rows, chosen_fit, tiers, quality)
     judged = [signals.judge.get(tier) is not None for tier in tiers]
     judges = [routing.verifier.judge_tier or above for above in (*tiers[1:], tiers[-1])]
+    sure, told = signals.log_odds(data.rows, tiers)
     table = Table(
         quality=quality,
         usd=costs(used, tiers, prices),
         expected_usd=expected_costs(used, completion, tiers, prices),
         judge_usd=judging_costs(used, tiers, judges, prices) * np.array(judged, float),
         prior=prior,
-        acceptance=prior.copy(),
+        sure=sure,
+        judged=told,
     )
-    accept = _accept(data.rows, parts[Part.TUNE], tiers, table, signals)
-    later = _later(parts[Part.TUNE], table, signals, tiers)
-    before = np.concatenate([parts[one] for one in Part if one is not Part.TEST])
+    accept, acceptance = _accept(parts[Part.TUNE], tiers, table, signals)
+    later = _later(parts[Part.TUNE], table, acceptance, tiers)
+    before = np.concatenate([parts[one] for one in _BEFORE])
     goal = _goal(wish, table, before)
     step("thresholds")
     thresholds = {
         tier: certified_threshold(
-            (table.acceptance[parts[Part.TUNE], i], quality[parts[Part.TUNE], i]),
-            (table.acceptance[parts[Part.BOUND], i], quality[parts[Part.BOUND], i]),
+            (acceptance[tier][parts[Part.TUNE]], quality[parts[Part.TUNE], i]),
+            (acceptance[tier][parts[Part.BOUND]], quality[parts[Part.BOUND], i]),
             target=goal.quality,
             delta=1.0 - wish.confidence,
         )
@@ -142,13 +148,15 @@ def calibrate(
     names: list[PolicyName] = ["router"]
     if signals.found and routing.max_generations > 1:
         names += ["cascade", "cascade_routing"]
+    test = table.of(parts[Part.TEST])
+    tuning = np.concatenate([parts[Part.TUNE], parts[Part.BOUND]])
     result = contest(
         names,
         tiers,
-        _rules(tiers, routing, thresholds, later),
+        _rules(tiers, routing, thresholds, accept, later),
         goal,
-        tuning=table.of(np.concatenate([parts[Part.TUNE], parts[Part.BOUND]])),
-        test=table.of(parts[Part.TEST]),
+        tuning=table.of(tuning if len(tuning) else before),
+        test=test,
         before=table.of(before),
     )
     estimated = sum(one.estimated for row in used for one in row)
@@ -179,6 +187,12 @@ def calibrate(
         accept=accept,
         later=later,
         thresholds=thresholds,
+        singles={
+            tier: Single(quality=float(quality), usd=float(usd))
+            for tier, quality, usd in zip(
+                tiers, test.quality.mean(axis=0), test.usd.mean(axis=0), strict=True
+            )
+        },
         policies=result.policies,
         chosen=result.chosen,
         chosen_tier=result.chosen_tier,
@@ -220,9 +234,13 @@ def _priors(
         ]
         return None, np.array([[one[tier] for tier in tiers] for one in estimates])
     scores = np.array([[rows[place].scores[tier] for tier in tiers] for place in fit])
-    classifier = fit_classifier([rows[place].prompt for place in fit], scores, seed=_SEED)
-    expected = classifier.predict([row.prompt for row in rows])
-    return classifier.as_dict(), np.clip(np.asarray(expected, float), 0.0, 1.0)
+    prompts = [rows[place].prompt for place in fit]
+    classifier, held_out = fit_held_out(prompts, scores, seed=_SEED)
+    rest = np.setdiff1d(np.arange(len(rows)), fit)
+    expected = np.empty((len(rows), len(tiers)))
+    expected[fit] = held_out
+    expected[rest] = classifier.predict([rows[place].prompt for place in rest])
+    return classifier.as_dict(), np.clip(expected, 0.0, 1.0)
 
 
 class _Signals:
@@ -259,56 +277,55 @@ class _Signals:
         fitted = {"logprobs": self.logprobs, "judge": self.judge}
         self.found = tuple(name for name, models in fitted.items() if models)
 
-    def of(self, row: Row, tier: str) -> tuple[float, float]:
-        """What log-probabilities and judge say of an answer; NaN for nothing."""
-        model, scale = self.logprobs.get(tier), self.judge.get(tier)
-        told = row.logprobs.get(tier)
-        sure = np.nan
-        if model is not None and told:
-            sure = model.score(told, row.usage(tier, 0).completion_tokens)
-        judged = scale.apply(row.judge[tier]) if scale and tier in row.judge else np.nan
-        return sure, judged
+    def log_odds(self, rows: Sequence[Row], tiers: tuple[str, ...]) -> tuple[Array, Array]:
+        """What log-probabilities and judge say of every answer, shape (n, m); NaN for nothing."""
+        said = [np.full((len(rows), len(tiers)), np.nan) for _ in range(2)]
+        for column, tier in enumerate(tiers):
+            model, scale = self.logprobs.get(tier), self.judge.get(tier)
+            for place, row in enumerate(rows):
+                told = row.logprobs.get(tier)
+                if model is not None and told:
+                    tokens = row.usage(tier, 0).completion_tokens
+                    said[0][place, column] = model.score(told, tokens)
+                if scale is not None and tier in row.judge:
+                    said[1][place, column] = scale.apply(row.judge[tier])
+        return logits(said[0]), logits(said[1])
 
 
 def _accept(
-    rows: Sequence[Row],
-    tune: Places,
-    tiers: tuple[str, ...],
-    table: Table,
-    signals: _Signals,
-) -> dict[str, Logistic]:
-    """Models of acceptance, and their outputs in the table."""
-    found = {}
-    for place, tier in enumerate(tiers[:-1]):
+    tune: Places, tiers: tuple[str, ...], table: Table, signals: _Signals
+) -> tuple[dict[str, Logistic], dict[str, Array]]:
+    """Models of acceptance, and what they say of every row's first answer, by tier."""
+    models, found = {}, {}
+    for place, tier in enumerate(tiers):
         if tier not in signals.logprobs and tier not in signals.judge:
             continue
-        said = np.array([signals.of(row, tier) for row in rows])
-        inputs = logits(np.column_stack([table.prior[:, place], said]))
-        found[tier] = fit_logistic(ACCEPT_INPUTS, inputs[tune], table.quality[tune, place])
-        table.acceptance[:, place] = probabilities(found[tier], inputs)
-    return found
+        columns = (logits(table.prior[:, place]), table.sure[:, place], table.judged[:, place])
+        inputs = np.column_stack(columns)
+        models[tier] = fit_logistic(
+            ACCEPT_INPUTS, inputs[tune], table.quality[tune, place], rising=True
+        )
+        found[tier] = probabilities(models[tier], inputs)
+    return models, found
 
 
 def _later(
-    tune: Places,
-    table: Table,
-    signals: _Signals,
-    tiers: tuple[str, ...],
+    tune: Places, table: Table, acceptance: Mapping[str, Array], tiers: tuple[str, ...]
 ) -> dict[str, dict[str, Logistic]]:
     """What other tiers can be expected to do once one has answered, for tiers with signals."""
-    prior, seen = logits(table.prior[tune]), logits(table.acceptance[tune])
+    prior = logits(table.prior[tune])
     return {
         tier: {
             other: fit_logistic(
                 AFTER_INPUTS,
-                np.column_stack([prior[:, there], seen[:, here]]),
+                np.column_stack([prior[:, there], logits(seen[tune])]),
                 table.quality[tune, there],
+                rising=True,
             )
             for there, other in enumerate(tiers)
-            if there != here
+            if other != tier
         }
-        for here, tier in enumerate(tiers)
-        if tier in signals.logprobs or tier in signals.judge
+        for tier, seen in acceptance.items()
     }
 
 
@@ -326,12 +343,14 @@ def _rules(
     tiers: tuple[str, ...],
     routing: RoutingSpec,
     thresholds: Mapping[str, Threshold],
+    accept: Mapping[str, Logistic],
     later: Mapping[str, Mapping[str, Logistic]],
 ) -> Rules:
     place = {tier: index for index, tier in enumerate(tiers)}
     certified = {tier: one.value for tier, one in thresholds.items()} | routing.verifier.thresholds
     return Rules(
         thresholds=[certified.get(tier) for tier in tiers],
+        accept={place[tier]: model for tier, model in accept.items()},
         after={
             place[tier]: {place[other]: model for other, model in models.items()}
             for tier, models in later.items()

@@ -15,10 +15,10 @@ import msgspec
 
 from pilotage.errors import StoreError, UsageError
 from pilotage.route.calibration.bound import Threshold
-from pilotage.route.calibration.comparison import Comparison
+from pilotage.route.calibration.comparison import Comparison, Single
 from pilotage.route.calibration.logistic import Logistic, log_odds
 from pilotage.route.calibration.logprobs import LogprobModel
-from pilotage.route.calibration.scale import Isotonic, Platt, Scale
+from pilotage.route.calibration.scale import Isotonic, Platt
 from pilotage.route.pricing import TierPrice
 from pilotage.spec.routing import PolicyName, RoutingSpec
 from pilotage.units import printable
@@ -127,6 +127,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         accept: Expected quality of an answer from "prior", "logprobs" and "judge", by tier.
         later: What is expected of other tiers after one has answered: answered → other → model.
         thresholds: By tier, except the last one.
+        singles: What each tier alone would have got on the test rows.
         policies: Those that could be measured on this data.
         chosen: What to run.
         chosen_tier: For static: with which tier.
@@ -147,6 +148,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     accept: dict[str, Logistic]
     later: dict[str, dict[str, Logistic]]
     thresholds: dict[str, Threshold]
+    singles: dict[str, Single]
     policies: dict[PolicyName, PolicyFit]
     chosen: PolicyName
     chosen_tier: str | None
@@ -156,8 +158,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         known = set(self.tiers)
         if not self.tiers or len(known) != len(self.tiers) or len(self.tiers) > 16:
             raise ValueError("tiers should be 1 to 16 names, no two alike")
-        if set(self.prices) != known or set(self.completion_tokens) != known:
-            raise ValueError("every tier needs a price and a mean of its answers' tokens")
+        if any(set(each) != known for each in (self.prices, self.completion_tokens, self.singles)):
+            raise ValueError("every tier needs a price, a mean of its tokens, and its own figures")
         named = {*self.logprobs, *self.judge, *self.accept, *self.later, *self.thresholds}
         named.update(other for one in self.later.values() for other in one)
         if self.chosen_tier is not None:
@@ -175,21 +177,13 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ):
             raise ValueError(f"later should be of {', '.join(AFTER_INPUTS)}")
 
-    def logprob_model(self, tier: str) -> LogprobModel | None:
-        """The model of a tier's answers by their log-probabilities, if there is one."""
-        return self.logprobs.get(tier)
-
-    def judge_scale(self, tier: str) -> Scale | None:
-        """What a judge's scores of a tier's answers mean, if that was fitted."""
-        return self.judge.get(tier)
-
     def acceptance(self, tier: str, scores: Mapping[str, float]) -> float | None:
         """Expected quality of an answer from all that is known of it.
 
         Args:
             tier: Whose answer.
             scores: "prior", what was expected before; "logprobs", `LogprobModel.score`; "judge",
-                the judge's score through `judge_scale`. What is missing counts as its average.
+                the judge's score through its scale in `judge`. What is missing counts as its average.
 
         Returns:
             0 to 1; None if nothing was fitted for the tier.

@@ -13,6 +13,18 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     high: float
 
 
+class Single(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tier for every request, on the test rows.
+
+    Attributes:
+        quality: Mean, 0 to 1.
+        usd: Mean US dollars a request.
+    """
+
+    quality: float
+    usd: float
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A policy on the test rows.
 

@@ -74,7 +74,11 @@ def log_odds(share: float) -> float:
 
 
 def fit_logistic(
-    inputs: Sequence[str], x: NDArray[np.float64], quality: NDArray[np.float64]
+    inputs: Sequence[str],
+    x: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    *,
+    rising: bool = False,
 ) -> Logistic:
     """The logistic of the least penalised log-loss.
 
@@ -85,6 +89,7 @@ def fit_logistic(
         inputs: Names, one a column.
         x: Shape (n, inputs); NaN where a value is not known.
         quality: Shape (n,), from 0 to 1.
+        rising: No weight below 0: the inputs are opinions, and a better one is never bad news.
     """
     import numpy as np  # noqa: PLC0415
     from scipy.optimize import minimize  # noqa: PLC0415
@@ -109,7 +114,8 @@ def fit_logistic(
     start = np.zeros(z.shape[1])
     # One success and one failure more than there were: data without failures is not certainty.
     start[0] = logit((quality.sum() + 1.0) / (len(quality) + 2.0))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    bounds = [(None, None), *([(0.0 if rising else None, None)] * (len(start) - 1))]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     found[0] = np.clip(found[0], -_sure(len(x)), _sure(len(x)))
     return Logistic(
         inputs=tuple(inputs),

@@ -31,13 +31,17 @@ class LogprobModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     Attributes:
         logistic: Of `logprob_features`.
+        average: Mean quality where it was fitted.
     """
 
     logistic: Logistic
+    average: float
 
     def __post_init__(self) -> None:
         if self.logistic.inputs != _INPUTS:
             raise ValueError("a log-probability model of other inputs than this version's")
+        if not 0 <= self.average <= 1:
+            raise ValueError("a mean quality should be from 0 to 1")
 
     def score(self, logprobs: Sequence[float], completion_tokens: int) -> float:
         """Expected quality, 0 to 1.
@@ -48,14 +52,14 @@ class LogprobModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 the tier's average comes back.
             completion_tokens: How long the answer is.
         """
+        if not logprobs:
+            return self.average
         return self.logistic.probability(logprob_features(logprobs, completion_tokens))
 
 
-def logprob_features(logprobs: Sequence[float], completion_tokens: int) -> list[float | None]:
+def logprob_features(logprobs: Sequence[float], completion_tokens: int) -> list[float]:
     """What the model reads of an answer: quantiles, mean, the last token, the log of the length."""
     length = math.log1p(max(0, completion_tokens, len(logprobs)))
-    if not logprobs:
-        return [*([None] * (len(_INPUTS) - 1)), length if completion_tokens > 0 else None]
     told = [max(min(value, 0.0), _FLOOR) if value == value else _FLOOR for value in logprobs]  # noqa: PLR0124  NaN
     ordered = sorted(told)
     return [
@@ -72,14 +76,14 @@ def fit_logprobs(
     """The model of one tier.
 
     Args:
-        answers: Log-probabilities and completion tokens of each answer.
+        answers: Log-probabilities, at least one, and completion tokens of each answer.
         quality: Of each answer, from 0 to 1.
     """
     import numpy as np  # noqa: PLC0415
 
     features = [logprob_features(logprobs, tokens) for logprobs, tokens in answers]
-    x = np.array(features, dtype=float).reshape(len(features), len(_INPUTS))  # None becomes NaN
-    return LogprobModel(logistic=fit_logistic(_INPUTS, x, quality))
+    x = np.array(features, dtype=float).reshape(len(features), len(_INPUTS))
+    return LogprobModel(logistic=fit_logistic(_INPUTS, x, quality), average=float(np.mean(quality)))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

@@ -90,7 +90,7 @@ def fit_scale(scores: NDArray[np.float64], quality: NDArray[np.float64]) -> Scal
 
     if len(scores) < _ISOTONIC_FROM:
         x = np.array([[log_odds(float(score))] for score in scores])
-        return Platt(logistic=fit_logistic(_INPUTS, x, quality))
+        return Platt(logistic=fit_logistic(_INPUTS, x, quality, rising=True))
     knots, where, often = np.unique(scores, return_inverse=True, return_counts=True)
     mean = np.bincount(where, weights=quality) / often
     fitted = np.clip(isotonic_regression(mean, weights=often).x, 0.0, 1.0)

@@ -31,8 +31,8 @@ class Table:
             completion's are the tier's mean.
         judge_usd: What judging each answer costs; 0 where no judge is asked.
         prior: Expected quality before generation.
-        acceptance: Expected quality after it, from all that verifiers say; where nothing is known
-            after it, the prior.
+        sure: Log-odds of what the answers' log-probabilities say; NaN where there are none.
+        judged: Log-odds of what a judge's scores say; NaN where there are none.
     """
 
     quality: Array
@@ -40,12 +40,14 @@ class Table:
     expected_usd: Array
     judge_usd: Array
     prior: Array
-    acceptance: Array
+    sure: Array
+    judged: Array
 
     def of(self, rows: Places) -> Table:
         """Some rows of it."""
-        names = ("quality", "usd", "expected_usd", "judge_usd", "prior", "acceptance")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(
+            self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__}
+        )
 
 
 def usages(rows: Sequence[Row], tiers: Sequence[str], assumed_completion: int) -> list[list[Usage]]:
