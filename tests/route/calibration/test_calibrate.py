@@ -80,7 +80,7 @@ def test_signals_that_say_nothing_are_refused(seed):
 
 
 def test_what_is_tested_on_is_not_fitted_on():
-    data = requests(250, told=0.9, sure=3, judged=0.9)
+    data = requests(200, told=0.9, sure=3, judged=0.9)
     turned = UserData(
         tuple(
             row
@@ -107,7 +107,7 @@ def test_what_is_tested_on_is_not_fitted_on():
 
 
 def test_a_budget_is_kept():
-    data = requests(1000, sure=3)
+    data = requests(700, sure=3)
     budgets = [Decimal("0.0004"), Decimal("0.0009")]
     got = [calibrate(data, BLIND, PRICES, Wish(usd=budget)) for budget in budgets]
     for budget, found in zip(budgets, got, strict=True):

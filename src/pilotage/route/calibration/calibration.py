@@ -183,7 +183,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Args:
             tier: Whose answer.
             scores: "prior", what was expected before; "logprobs", `LogprobModel.score`; "judge",
-                the judge's score through its scale in `judge`. What is missing counts as its average.
+                the judge's score through its scale in `judge`. A missing one counts as average.
 
         Returns:
             0 to 1; None if nothing was fitted for the tier.
