@@ -52,6 +52,7 @@ class Fitted:
         sure = LogprobModel(logistic=logistic(SURE, 3.0, mean=3.0), average=0.5)
         self.logprobs = dict.fromkeys(NAMES[:2], sure)
         self.judge: dict[str, Any] = {}
+        self.classifier = {"form": "fitted"}
         accept = logistic(("prior", "logprobs", "judge"), logprobs=1.0)
         self.accept = dict.fromkeys(NAMES[:2], accept)
         self.later = later or {}
@@ -133,5 +134,15 @@ def test_what_one_answer_says_of_the_others_decides_where_to_go_on() -> None:
             answer = await router.answer(chat(), model="auto", stream=False)
             assert answer.tier == "large"
             assert "promises 0.65" in answer.decision
+
+    run(scenario())
+
+
+def test_what_was_expected_of_an_unscored_answer_is_what_audits_are_held_against() -> None:
+    async def scenario() -> None:
+        async with routed(Fitted(), -2.0, policy="router") as (router, _):
+            answer = await router.answer(chat(), model="auto", stream=False)
+            assert (answer.tier, answer.predicted) == ("small", 0.7)
+            await answer.aclose()
 
     run(scenario())

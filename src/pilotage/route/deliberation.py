@@ -78,7 +78,7 @@ class Deliberation:
         chosen: The draft to answer with, after `run`.
         decision: Why it is that one.
         escalations: How many other tiers were asked, in vain.
-        predicted: The score it was taken at; None if it was not scored.
+        predicted: The quality that was expected when it was taken; None if nobody knew.
     """
 
     def __init__(self, call: Call, means: Means, state: State, estimate: Estimate | None) -> None:
@@ -101,6 +101,10 @@ class Deliberation:
         drafts = sum((one.draft.cost for one in self._asked.values()), Decimal(0))
         return estimating + drafts + self._verifying
 
+    @property
+    def _time_left_s(self) -> float:
+        return self._call.deadline - time.monotonic()
+
     async def run(self) -> None:
         """Find an answer.
 
@@ -110,9 +114,7 @@ class Deliberation:
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.aclose)
             while True:
-                left = self._call.deadline - time.monotonic()
-                action = self._means.policy.decide(replace(self._state, time_left_s=left))
-                match action:
+                match self._means.policy.decide(self._state):
                     case Ask(tier, why):
                         await self._ask(tier, why)
                     case Take(tier, why):
@@ -146,7 +148,12 @@ class Deliberation:
             self._errors.append(error)
             await stream.aclose()
             generated = error.fault not in NOTHING_GENERATED
-            self._state = with_tried(state, Tried(tier=tier, failed=True), generated=generated)
+            self._state = with_tried(
+                state,
+                Tried(tier=tier, failed=True),
+                generated=generated,
+                time_left_s=self._time_left_s,
+            )
             return
         asked.finding = Finding(reason=why) if certain else await self._examine(draft)
         self._learn(tier, asked.finding)
@@ -170,7 +177,8 @@ class Deliberation:
         return found
 
     def _learn(self, tier: str, found: Finding) -> None:
-        state = with_tried(self._state, Tried(tier=tier, score=found.score))
+        tried = Tried(tier=tier, score=found.score)
+        state = with_tried(self._state, tried, time_left_s=self._time_left_s)
         calibration = self._means.calibration
         if calibration is not None and found.score is not None and state.quality:
             revised = calibration.after(tier, found.score, state.quality)
@@ -184,6 +192,7 @@ class Deliberation:
         self._state = state
 
     async def _take(self, tier: str, why: str) -> None:
+        means = self._means
         for name, one in self._asked.items():
             if name == tier:
                 continue
@@ -197,6 +206,9 @@ class Deliberation:
         self.chosen = taken.draft
         self.escalations = len(self._asked) - 1
         self.predicted = finding.score
+        if finding.score is None and means.calibration is not None and means.calibration.classifier:
+            # Fitted too. Other estimators say where to begin, and not how good it will be.
+            self.predicted = self._state.quality.get(tier)
         self.decision = taken.why if why in taken.why else f"{taken.why}; {why}"
         taken.draft.stream.settle(
             role=Role.ANSWER, decision=self.decision[:200], scores=self._scores(taken, tier)

@@ -22,7 +22,7 @@ class RoutedAnswer:
         tier: Whose answer it is; settled before the first chunk, so it can go into a header.
         decision: Why it is this tier's.
         escalations: How many other tiers were asked, in vain.
-        predicted: The score at which the answer was taken, 0 to 1; None if it was not scored.
+        predicted: Quality that was expected when it was taken, 0 to 1; None if nobody knew.
     """
 
     def __init__(self, deliberation: Deliberation, on_end: Callable[[RoutedAnswer], None]) -> None:

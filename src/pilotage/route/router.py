@@ -55,8 +55,9 @@ class Router:
             {} if calibration is None else calibration.completion_tokens,
         )
         policy = build_policy(routing, calibration)
-        self._routed = self._means(policy, verifiers)
-        self._direct = {name: self._means(Static(name, fall_back=False), ()) for name in tiers}
+        self._means = {routing.model: self._both(policy, verifiers)} | {
+            name: self._both(Static(name, fall_back=False), ()) for name in self._tiers
+        }
         salt = (rng or random.SystemRandom()).randbytes(16)
         self._afterwards = Afterwards(
             routing,
@@ -66,8 +67,9 @@ class Router:
             on_alert,
         )
 
-    def _means(self, policy: Policy, verifiers: Sequence[Verifier]) -> Means:
-        return Means(
+    def _both(self, policy: Policy, verifiers: Sequence[Verifier]) -> tuple[Means, Means]:
+        """For answers that are sent whole, and for streams."""
+        whole = Means(
             tiers=self._tiers,
             policy=policy,
             panel=Panel(verifiers, self._calibration),
@@ -75,8 +77,10 @@ class Router:
             logprob_tiers=frozenset(
                 tier for one in verifiers if isinstance(one, LogprobVerifier) for tier in one.tiers
             ),
-            hold=None if self._routing.stream_buffer else self._routing.stream_hold,
+            hold=None,
         )
+        hold = None if self._routing.stream_buffer else self._routing.stream_hold
+        return whole, replace(whole, hold=hold)
 
     async def answer(self, call: Call, *, model: str, stream: bool) -> RoutedAnswer:
         """Answer a request; comes back when the first chunk may go out.
@@ -92,16 +96,14 @@ class Router:
             BackendError: No tier that may be asked has answered.
         """
         routing = self._routing
-        routed = model == routing.model
-        means = self._routed if routed else self._direct.get(model)
-        if means is None:
+        if model not in self._means:
             raise unknown_model(model, (routing.model, *routing.tier_names))
         if len(call.messages) > routing.max_history:
             raise history_too_long(len(call.messages), routing.max_history)
-        if not stream:
-            means = replace(means, hold=None)
-        deadline = min(call.deadline, time.monotonic() + routing.timeout)
-        call = replace(call, deadline=deadline)
+        now = time.monotonic()
+        if call.deadline > now + routing.timeout:
+            call = replace(call, deadline=now + routing.timeout)
+        routed = model == routing.model
         deciding = routed and routing.policy != "static"
         estimate = None
         if deciding and self._estimator is not None:
@@ -111,9 +113,10 @@ class Router:
             remaining=routing.max_generations,
             quality={} if estimate is None else estimate.quality,
             cost=self._outlook.cost(call) if deciding else {},
-            latency_s=self._outlook.latency_s(),
+            latency_s=self._outlook.latency_s() if deciding else {},
+            time_left_s=call.deadline - time.monotonic(),
         )
-        deliberation = Deliberation(call, means, state, estimate)
+        deliberation = Deliberation(call, self._means[model][stream], state, estimate)
         await deliberation.run()
         return RoutedAnswer(deliberation, lambda answer: self._ended(call, answer, routed=routed))
 

@@ -41,9 +41,6 @@ class Afterwards:
         judge: Who audits.
         salt: Of `falls_on`.
         on_alert: Told when audits say that answers are not what was predicted.
-
-    Attributes:
-        skipped: How many were left out because too many were running.
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class Afterwards:
         self._salt = salt
         self._on_alert = on_alert
         self._tasks: set[asyncio.Task[None]] = set()
-        self.skipped = 0
+        self._full = False
 
     def consider(self, call: Call, tier: str, answer: Answer, predicted: float | None) -> None:
         """Begin a shadow or an audit of a request that was answered, if its turn has come.
@@ -98,7 +95,9 @@ class Afterwards:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._tasks) >= _MOST:
-            self.skipped += 1
+            if not self._full:
+                self._full = True
+                _log.warning("%s shadows and audits are running; others are left out", _MOST)
             work.close()
             return
         task = asyncio.get_running_loop().create_task(work)
@@ -107,6 +106,7 @@ class Afterwards:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._full = self._full and bool(self._tasks)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a shadow or an audit ended with %s", type(error).__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from pilotage.route.policies.state import Action, Ask, GiveUp, State, Take, Tried
@@ -28,16 +27,27 @@ class Policy(Protocol):
         ...
 
 
-def with_tried(state: State, tried: Tried, *, generated: bool = True) -> State:
+def with_tried(
+    state: State, tried: Tried, *, generated: bool = True, time_left_s: float | None = None
+) -> State:
     """The state after a tier was asked.
 
     Args:
         state: Before.
         tried: What came of it.
         generated: Whether it counts among the generations: a tier that was down generates nothing.
+        time_left_s: Until the deadline, after it; as before if None.
     """
-    remaining = max(0, state.remaining - generated)
-    return replace(state, tried=(*state.tried, tried), remaining=remaining)
+    # Spelt out: it is several times quicker than `dataclasses.replace`, on every request's way.
+    return State(
+        tiers=state.tiers,
+        remaining=max(0, state.remaining - generated),
+        quality=state.quality,
+        cost=state.cost,
+        latency_s=state.latency_s,
+        tried=(*state.tried, tried),
+        time_left_s=state.time_left_s if time_left_s is None else time_left_s,
+    )
 
 
 def would_take(policy: Policy, state: State, tier: str) -> bool:
