@@ -50,6 +50,9 @@ _ASKED: Final = (
     "if",
     "is",
 )
+_NOT: Final = re.compile(r"\b(?:not|except|least|never|false|incorrect|cannot|no|none)\b")
+_STATEMENT: Final = re.compile(r"\bstatement \d|\bthe following\b|\bof the above\b|___")
+_LONG_WORD: Final = 9
 _MIX: Final = np.uint32(2654435761)  # Knuth's multiplicative constant, floor(2^32 / golden ratio)
 _STEP: Final = np.uint32(16777619)  # FNV's prime
 
@@ -147,10 +150,30 @@ def _marks(prompt: str, lowered: str, words: list[str], whole: int) -> NDArray[n
         float("_" in prompt),
         float(prompt[:1].isupper()),
         float(not prompt.isascii()),
+        math.log1p(len(_NOT.findall(lowered))),
+        math.log1p(len(_STATEMENT.findall(lowered))),
+        sum(len(word) > _LONG_WORD for word in words) / (len(words) or 1),
+        *_choices(prompt),
         *(float(start.startswith(word)) for word in _ASKED),
         *(float(word in tail) for word in ("how many", "how much", "which", "what")),
     ]
     return np.array(values, np.float32)
+
+
+def _choices(prompt: str) -> tuple[float, float, float, float]:
+    """Of a question with choices: its length, theirs, their spread, how many hold digits."""
+    question, *choices = _CHOICE.split(prompt)
+    # What is split by comes along: the letter, then the choice.
+    lengths = [len(choice) for choice in choices[1::2]]
+    if not lengths:
+        return math.log1p(len(question)), 0.0, 0.0, 0.0
+    with_digits = sum(any(map(str.isdigit, choice)) for choice in choices[1::2])
+    return (
+        math.log1p(len(question)),
+        math.log1p(sum(lengths) / len(lengths)),
+        math.log1p(max(lengths)) - math.log1p(min(lengths)),
+        with_digits / len(lengths),
+    )
 
 
 MARKS: Final = len(_marks("", "", [], 0))

@@ -146,8 +146,7 @@ def evaluate_matrices(
         judging = judge_costs(test, prices[outcomes.best], tokens)
         sweeps.append(baselines.judge_cascade(after_test[draft][:, draft], judging, outcomes))
     sweeps.append(policies.router(fit_side, test_side, extra=extra))
-    sides = policies.by_calls(fit_side), policies.by_calls(test_side)
-    sweeps.append(policies.router(*sides, extra=extra, name="router by calls"))
+    sweeps.append(policies.router_by_calls(fit_side, test_side, extra=extra))
     if after_test:
         sweeps.append(policies.cascade_routing(fit_side, test_side, extra=extra, reading=reading))
     sweeps.append(baselines.oracle(outcomes))

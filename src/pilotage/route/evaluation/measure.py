@@ -24,6 +24,10 @@ Values = NDArray[np.float64]
 KEPT_QUALITY: Final = 0.95
 """Share of the big model's quality at which savings are told, as RouteLLM tells them."""
 
+_IMMATERIAL: Final = 5e-4
+"""Quality that is no difference: what the classifier's own cost comes to where it is not needed
+is certain, and of no account."""
+
 _BUDGETS: Final = 101
 _LEVEL: Final = (0.025, 0.975)
 
@@ -64,7 +68,7 @@ class Measured:
         calls_saved_at_95: Share of the queries that the big model is not called for there.
         margin: Least height over the linear mix at any budget.
         below_mix: Whether that is below it beyond noise: at some budget the upper end of a
-            simultaneous 95 % band of the difference is under zero.
+            simultaneous 95 % band of the difference is under -0.0005.
     """
 
     name: str
@@ -203,4 +207,4 @@ def _below(heights: Values) -> bool:
         return bool(whole.min() < 0)
     errors = np.maximum(others.std(axis=0), 1e-9)
     widest = float(np.quantile(np.abs((others - whole) / errors).max(axis=1), 0.95))
-    return bool((whole + widest * errors < -1e-9).any())
+    return bool((whole + widest * errors < -_IMMATERIAL).any())

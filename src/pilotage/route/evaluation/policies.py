@@ -61,11 +61,10 @@ class _Paths:
     big: Values
 
 
-def router(fit: Side, test: Side, *, extra: float, name: str = "router") -> Sweep:
+def router(fit: Side, test: Side, *, extra: float) -> Sweep:
     """One call a query, to the model with the best expected score less cost.
 
     Args:
-        name: What to call it.
         fit: What the settings are chosen on.
         test: What they are measured on.
         extra: US dollars that the estimate costs.
@@ -74,17 +73,21 @@ def router(fit: Side, test: Side, *, extra: float, name: str = "router") -> Swee
     tried = _routed(fit, unit, extra, LAMBDAS)
     kept = keep_settings(tried.costs, tried.scores, fit.outcomes)
     done = _routed(test, unit, extra, LAMBDAS[kept.settings])
-    return _sweep(name, done, kept, test.outcomes)
+    return _sweep("router", done, kept, test.outcomes)
 
 
-def by_calls(side: Side) -> Side:
-    """The same knowledge without a query's own cost: every call costs what the model's mean does.
+def router_by_calls(fit: Side, test: Side, *, extra: float) -> Sweep:
+    """The router without a query's own cost: every call costs what the model's mean does.
 
-    A router that knows it no better spends as much on long queries as on short ones; it is the
-    one to compare with work that counts calls.
+    It gives away what the router gains by asking dear models the short questions, and is the one
+    to compare with work that counts calls.
     """
-    means = np.broadcast_to(side.costs.mean(axis=0), side.costs.shape)
-    return replace(side, costs=means)
+    blind = router(_blind(fit), _blind(test), extra=extra)
+    return replace(blind, name="router by calls", kind="variant")
+
+
+def _blind(side: Side) -> Side:
+    return replace(side, costs=np.tile(side.costs.mean(axis=0), (len(side.costs), 1)))
 
 
 def cascade_routing(fit: Side, test: Side, *, extra: float, reading: float) -> Sweep:

@@ -114,6 +114,8 @@ def _flat(row: dict[str, Any], where: str, number: int) -> dict[str, Any]:
 
 
 def _matrix(rows: Sequence[Mapping[str, Any]], where: str) -> Matrix:
+    if not rows:
+        raise UsageError("it has no rows", where=where, hint=_HINT)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lowered = {name.strip().lower(): name for name in columns}
     asked = next((lowered[name] for name in _PROMPTS if name in lowered), None)

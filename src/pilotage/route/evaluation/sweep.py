@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pilotage.route.evaluation.curve import Curve, joined_curve, upper_hull
 
 Values = NDArray[np.float64]
-Kind = Literal["single", "reference", "baseline", "policy", "oracle"]
+Kind = Literal["single", "reference", "baseline", "policy", "variant", "oracle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,8 @@ class Sweep:
 
     Attributes:
         name: What it is called in tables.
-        kind: A single model, something to compare with, one of ours, or the best there could be.
+        kind: A single model, something to compare with, one of ours, one of ours made worse on
+            purpose for comparison with other work, or the best there could be.
         costs: US dollars, everything counted.
         scores: The given answer's score.
         big: Whether the best single model was called.
