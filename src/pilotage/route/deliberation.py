@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -21,7 +20,6 @@ from pilotage.route.policies import (
     GiveUp,
     Policy,
     State,
-    Take,
     Tried,
     with_tried,
     would_take,
@@ -62,7 +60,7 @@ class _Asked:
     draft: Draft
     why: str
     finding: Finding | None = None
-    rejected: str = "not needed"
+    rejected: str = "another answer is worth more"
 
 
 class Deliberation:
@@ -111,23 +109,24 @@ class Deliberation:
         Raises:
             BackendError: There is none.
         """
-        async with AsyncExitStack() as undo:
-            undo.push_async_callback(self.aclose)
-            while True:
-                match self._means.policy.decide(self._state):
-                    case Ask(tier, why):
-                        await self._ask(tier, why)
-                    case Take(tier, why):
-                        await self._take(tier, why)
-                        undo.pop_all()
-                        return
-                    case GiveUp():
-                        raise self._error()
+        try:
+            await self._follow()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Cancel whatever is not over."""
         for one in self._asked.values():
             await one.draft.stream.aclose()
+
+    async def _follow(self) -> None:
+        """Do what the policy says, to the end."""
+        while isinstance(action := self._means.policy.decide(self._state), Ask):
+            await self._ask(action.tier, action.why)
+        if isinstance(action, GiveUp):
+            raise self._error()
+        await self._take(action.tier, action.why)
 
     async def _ask(self, tier: str, why: str) -> None:
         means, state = self._means, self._state
@@ -192,11 +191,11 @@ class Deliberation:
         self._state = state
 
     async def _take(self, tier: str, why: str) -> None:
-        means = self._means
+        means, last = self._means, list(self._asked)[-1]
         for name, one in self._asked.items():
             if name == tier:
                 continue
-            said = f"escalated: {one.rejected}"
+            said = f"{'not taken' if name == last else 'escalated'}: {one.rejected}"
             one.draft.stream.settle(
                 role=Role.DRAFT, decision=said[:200], scores=self._scores(one, name)
             )
