@@ -143,6 +143,16 @@ def test_time_is_bounded() -> None:
     assert fault_of([1] * 15_000, {"items": {"type": "integer"}}) is None
 
 
+def test_values_are_as_deep_as_they_like() -> None:
+    for depth in (50, 400, 900):
+        text = "[" * depth + "]" * depth
+        try:
+            schema = {"const": json.loads(text), "enum": [json.loads(text)]}
+        except RecursionError:
+            continue
+        assert not of_format(text, schema=schema).fault
+
+
 def test_a_fault_names_nothing_of_the_answer() -> None:
     secret = "hunter2"
     found = of_format(json.dumps({"name": "", "age": secret, secret: 1}))

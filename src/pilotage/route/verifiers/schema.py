@@ -51,7 +51,7 @@ def _misfit(value: Any, schema: Any, where: str) -> str | None:
         return None
     try:
         fault = fault_of(value, schema)
-    except (Undecided, OverflowError):
+    except (Undecided, RecursionError):
         return None
     return None if fault is None else f"{where}: {fault}"
 
