@@ -27,6 +27,9 @@ class Sizing:
         root_gib: Root volume: system, images, logs.
         weights_gib: Room for weights, twice their size so that an update fits beside the old.
         instance_store: Whether weights lie on the instance's own NVMe.
+        weights_bytes: Of the weights as they are stored and fetched; 0 where the provider has them.
+        image_bytes: Of the container image, compressed; 0 where there is none.
+        tasks_per_instance: Tasks that share an instance; each has its own accelerators.
         port: The container's.
         health_path: Answers 200 once the model answers.
         engine: "openvino", "vllm", "transformers", "neuron" …
@@ -51,6 +54,9 @@ class Sizing:
     root_gib: int
     weights_gib: int
     instance_store: bool = False
+    weights_bytes: int = 0
+    image_bytes: int = 0
+    tasks_per_instance: int = 1
     port: int = 8000
     health_path: str = "/health/ready"
     engine: str

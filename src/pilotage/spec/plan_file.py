@@ -32,6 +32,7 @@ from pilotage.spec.problems import as_error, find_problems
 from pilotage.units import printable
 
 PLAN_SCHEMA: Final = "pilotage.plan/1"
+INFEASIBLE_SCHEMA: Final = "pilotage.plan-infeasible/1"
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024
 
@@ -172,6 +173,8 @@ def _check_schema(data: Any, where: str) -> None:
     hint = 'Plans are what "pilotage plan SPEC --json" writes'
     if not isinstance(found, str):
         raise SpecError(f'is no plan: it has no "schema": "{PLAN_SCHEMA}"', where=where, hint=hint)
+    if found == INFEASIBLE_SCHEMA:
+        raise _nothing_fits(data, where)
     shown = printable(found[:60])
     if found.startswith("pilotage.plan/"):
         raise SpecError(
@@ -180,6 +183,30 @@ def _check_schema(data: Any, where: str) -> None:
             hint="Make the plan again, or use the Pilotage that made it",
         )
     raise SpecError(f'is no plan: its schema is "{shown}"', where=where, hint=hint)
+
+
+def _nothing_fits(data: dict[str, Any], where: str) -> SpecError:
+    """What the search said instead of a plan: how the nearest miss fails, and what would help."""
+    miss = data.get("nearest_miss")
+    miss = miss if isinstance(miss, dict) else {}
+    deployment, obstacles = miss.get("deployment"), miss.get("obstacles")
+    label = deployment.get("label") if isinstance(deployment, dict) else None
+    why = "; ".join(
+        str(one["message"])
+        for one in (obstacles if isinstance(obstacles, list) else ())
+        if isinstance(one, dict) and one.get("message")
+    )
+    relax = data.get("relax")
+    hints = [str(one) for one in relax] if isinstance(relax, list) else []
+    message = "is a plan in which nothing fits"
+    if why:
+        message += f": {f'{label}, the nearest miss, fails: ' if label else ''}{why}"
+    hint = "; ".join(hints) or "Relax the SLO, the budget or the workload, and plan again"
+    return SpecError(
+        printable(message[:600]),
+        where=where,
+        hint=printable(hint[:1].upper() + hint[1:400]),
+    )
 
 
 def _read(path: Path, where: str) -> bytes:
