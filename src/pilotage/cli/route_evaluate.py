@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +12,9 @@ from pilotage.errors import UsageError
 
 if TYPE_CHECKING:
     from pilotage.route.evaluation import Evaluation
+
+_WIDE: Final = 140
+"""Columns from which intervals stand beside their figures; the page and JSON have them always."""
 
 
 def evaluate(
@@ -86,12 +89,20 @@ def _show(found: Evaluation) -> None:
     )
 
     console = Console(highlight=False)
+    wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, header_style="dim")
     for place, head in enumerate(HEADS):
-        table.add_column(head, justify="right" if place else "left", overflow="fold")
+        if place:
+            table.add_column(head, justify="right")
+        else:
+            table.add_column(head, overflow="fold", min_width=24)
     ours = [one.kind == "policy" for one in found.measured]
     for row, own in zip(rows(found), ours, strict=True):
-        table.add_row(*map(Text, row), style="bold" if own else "")
+        texts = (
+            Text(f"{cell.value} ({cell.interval})" if wide and cell.interval else cell.value)
+            for cell in row
+        )
+        table.add_row(*texts, style="bold" if own else "")
     console.print(Text(heading(found)), "", table, "", Text(verdict(found), "bold"), sep="\n")
     for line in (LEGEND, *found.notes, *price_lines(found)):
         console.print(Text(line, "dim"))

@@ -104,6 +104,8 @@ def test_json_has_what_is_promised(with_answers: Evaluation) -> None:
         assert {"area", "cost", "quality", "saved_at_95", "calls_saved_at_95"} <= one.keys()
         assert all(cost > 0 and 0 <= quality <= 1 for cost, quality in one["curve"])
     assert data["policies"]["small"]["saved_at_95"] is None
+    small = _by_name(with_answers)["small"].alone
+    assert (data["policies"]["small"]["cost"], data["policies"]["small"]["quality"]) == small
 
 
 class _Tags(HTMLParser):

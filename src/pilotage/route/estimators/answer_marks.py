@@ -32,7 +32,7 @@ _BEFORE_CHAINED: Final = re.compile(r"[-+*/x\u00d7\u00f7][ ]?$")
 
 
 def answer_marks(prompt: str, answer: str) -> NDArray[np.float32]:
-    """Marks of an answer, `ANSWER_MARKS` of them, not scaled."""
+    """Marks of an answer, always as many, not scaled."""
     answer, prompt = answer[-_MOST:], prompt[-_MOST:]
     said, asked = _numbers(answer), _numbers(prompt)
     given, made = set(asked), set(said)
@@ -93,7 +93,3 @@ def _sums(text: str) -> tuple[int, int]:
         near = near or abs(true / 100 - said) <= 0.011
         right, wrong = right + near, wrong + (not near)
     return right, wrong
-
-
-ANSWER_MARKS: Final = len(answer_marks("", ""))
-"""How many marks an answer has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 from markupsafe import Markup
 
 from pilotage.plan.report.svg import (
@@ -39,7 +40,7 @@ def quality_chart(found: Evaluation) -> Markup:
     singles = [one for one in found.measured if one.kind == "single"]
     # A policy may spend more than any single model, but the room is for what may be compared.
     most = max(_own(one)[0] for one in singles) * 1.08
-    worth = [quality for one in singles for quality in (_own(one)[1],)]
+    worth = [_own(one)[1] for one in singles]
     worth += [float(one.curve.quality.max()) for one in curves]
     x = Scale(0.0, most, _LEFT, _WIDTH - 16)
     y = Scale(max(0.0, min(worth) - 0.03), min(1.0, max(worth) + 0.02), _HEIGHT - _FOOT, _TOP)
@@ -76,9 +77,8 @@ def _points(one: Measured) -> list[tuple[float, float]]:
 
 def _line(one: Measured, x: Scale, y: Scale, most: float) -> list[tuple[float, float]]:
     """The curve, level from its end on: one need not spend all that one may."""
-    points = [(cost, quality) for cost, quality in _points(one) if cost <= most]
-    if points[-1][0] < most:
-        points.append((most, points[-1][1]))
+    points = [(cost, quality) for cost, quality in _points(one) if cost < most]
+    points.append((most, float(one.curve.at(np.array([most / 1000]))[0])))
     return [(x(cost), y(quality)) for cost, quality in points]
 
 

@@ -59,8 +59,8 @@ class Measured:
         area: Mean quality over budgets from the cheapest single model's cost to the dearest's.
         gap_closed: (area - linear mix's) / (oracle's - linear mix's).
         matched: Whether it reaches the best single model's quality.
-        cost: US dollars a query at the cheapest mix of its settings that does; if none does, at
-            its best setting.
+        cost: US dollars a query: a single model's own; of others at the cheapest mix of settings
+            that reaches it, and if none does, at the best setting.
         quality: There.
         cost_saved: Share of the best single model's cost saved there; NaN if it is not reached.
         saved_at_95: Share of the big model's cost saved at the cheapest mix of its settings with
@@ -141,6 +141,10 @@ def measure(
             spent, worth, called = (part[draw] for part in means[one.name])
             matched = _mixed(curve.mix_at(big_quality), spent)
             top = int(curve.place[int(curve.quality.argmax())])
+            if one.kind == "single":
+                top, matched = len(spent) - 1, math.nan
+                if worth[top] >= big_quality:
+                    matched = float(spent[top])
             at = _mixed(curve.mix_at(KEPT_QUALITY * big_quality), spent)
             calls = _mixed(curve.mix_at(KEPT_QUALITY * big_quality), called)
             every[one.name].append(
@@ -148,10 +152,7 @@ def measure(
                     area=areas[one.name],
                     gap=(areas[one.name] - areas[mix]) / room if room > 1e-12 else math.nan,
                     cost=matched if math.isfinite(matched) else float(spent[top]),
-                    quality=max(
-                        min(big_quality, float(worth[top])),
-                        float(worth[curve.place[0]]),
-                    ),
+                    quality=_quality_there(curve, big_quality, float(worth[top]), matched),
                     cost_saved=1 - matched / big_cost,
                     saved=1 - at / big_cost,
                     calls=1 - calls,
@@ -159,6 +160,11 @@ def measure(
                 )
             )
     return {one.name: _figures(one, every[one.name], outcomes, means[one.name]) for one in sweeps}
+
+
+def _quality_there(curve: Curve, wanted: float, best: float, matched: float) -> float:
+    """Quality at the cheapest mix that reaches what is wanted: more, if all of the curve does."""
+    return max(wanted, float(curve.quality[0])) if math.isfinite(matched) else best
 
 
 def _mixed(mix: tuple[int, int, float] | None, values: Values) -> float:

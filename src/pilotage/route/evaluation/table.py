@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pilotage.route.evaluation.evaluation import Evaluation
@@ -23,16 +24,30 @@ HEADS: Final = (
 """What stands over the columns; `LEGEND` explains them."""
 
 LEGEND: Final = (
-    "quality and USD a 1,000 queries: the cheapest mix of settings as good as the best single "
-    "model, or its best setting where none is. saved: of the best single model's cost, there. "
+    "quality and USD a 1,000 queries: a single model's own; of the others the cheapest mix of "
+    "settings as good as the best single model, or the best setting where none is. saved: of the best "
+    "single model's cost, there. "
     "saved at 95 %, fewer calls: of the best single model's cost and calls, at 95 % of its "
     "quality. area: mean quality over budgets from the cheapest single model's cost to the "
-    "dearest's. of the gap: between the linear mix and the oracle, in area. In brackets: 95 % "
-    "intervals of a paired bootstrap."
+    "dearest's. of the gap: between the linear mix and the oracle, in area. Intervals are of 95 %, "
+    "by a paired bootstrap."
 )
 
 
-def rows(found: Evaluation) -> list[tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell.
+
+    Attributes:
+        value: Its text.
+        interval: What stands beside or beneath it, where there is room.
+    """
+
+    value: str
+    interval: str = ""
+
+
+def rows(found: Evaluation) -> list[tuple[Cell, ...]]:
     """A row a way of choosing, in the columns of `HEADS`."""
     return [_row(one) for one in found.measured]
 
@@ -70,22 +85,27 @@ def price_lines(found: Evaluation) -> Sequence[str]:
     ]
 
 
-def _row(one: Measured) -> tuple[str, ...]:
+def _row(one: Measured) -> tuple[Cell, ...]:
     return (
-        printable(one.name),
-        f"{one.quality:.1%}",
-        f"{one.cost.value * 1000:.4g}",
-        _share(one.cost_saved),
-        _share(one.saved_at_95),
-        _share(one.calls_saved_at_95),
-        f"{one.area.value:.4f}",
-        _share(one.gap_closed),
+        Cell(printable(one.name)),
+        Cell(f"{one.quality:.1%}"),
+        Cell(f"{one.cost.value * 1000:.4g}"),
+        _cell(one.cost_saved),
+        _cell(one.saved_at_95),
+        _cell(one.calls_saved_at_95),
+        Cell(f"{one.area.value:.4f}"),
+        _cell(one.gap_closed),
     )
 
 
-def _share(figure: Figure) -> str:
+def _cell(figure: Figure) -> Cell:
     if not math.isfinite(figure.value):
-        return "–"  # noqa: RUF001 - a dash for no figure
+        return Cell("–")  # noqa: RUF001 - a dash for no figure
     if not math.isfinite(figure.low) or figure.high - figure.low < 5e-4:
-        return f"{figure.value:.1%}"
-    return f"{figure.value:.1%} ({figure.low:.0%} to {figure.high:.0%})"
+        return Cell(f"{figure.value:.1%}")
+    return Cell(f"{figure.value:.1%}", f"{figure.low:.0%} to {figure.high:.0%}")
+
+
+def _share(figure: Figure) -> str:
+    cell = _cell(figure)
+    return f"{cell.value} ({cell.interval})" if cell.interval else cell.value
