@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server for tests: it says what a test wants, and remembers who asked."""
+"""A small OpenAI-compatible server for tests: says what a test wants, remembers who asked."""
 
 from __future__ import annotations
 

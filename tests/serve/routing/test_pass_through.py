@@ -49,7 +49,7 @@ def client(server: RunningServer, small: StandIn) -> Iterator[OpenAI]:
 def rows(folder: Path, where: str = "1") -> list[sqlite3.Row]:
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
         ledger.row_factory = sqlite3.Row
-        sql = f"SELECT * FROM pilotage_attempts WHERE {where} ORDER BY at"  # noqa: S608
+        sql = f"SELECT * FROM pilotage_attempts WHERE {where} ORDER BY at"
         return ledger.execute(sql).fetchall()
 
 
@@ -154,32 +154,31 @@ def test_sagemakers_route_needs_no_model(server: RunningServer, small: StandIn) 
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "code", "param"),
+    ("body", "said"),
     [
-        ({"messages": ASKED * 6}, 400, "history_too_long", "messages"),
-        ({"messages": []}, 400, "invalid_value", "messages"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "invalid_value", None),
-        ({"messages": [{"role": "user", "content": 7}]}, 400, "invalid_value", None),
-        ({"messages": ["x"]}, 400, "invalid_value", "messages[0]"),
-        ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
-        ({"n": 2}, 400, "unsupported_parameter", "n"),
-        ({"stream": "yes"}, 400, "invalid_value", "stream"),
-        ({"stream_options": {}}, 400, "invalid_value", "stream_options"),
-        ({"chat_template": "{{ x }}"}, 400, "unsupported_parameter", "chat_template"),
-        ({"model": "other"}, 404, "model_not_found", "model"),
-        ({"padding": "x" * 70_000}, 413, "body_too_large", None),
+        ({"messages": ASKED * 6}, (400, "history_too_long", "messages")),
+        ({"messages": []}, (400, "invalid_value", "messages")),
+        ({"messages": [{"role": "robot", "content": "x"}]}, (400, "invalid_value", None)),
+        ({"messages": [{"role": "user", "content": 7}]}, (400, "invalid_value", None)),
+        ({"messages": ["x"]}, (400, "invalid_value", "messages[0]")),
+        ({"max_tokens": 0}, (400, "invalid_value", "max_tokens")),
+        ({"n": 2}, (400, "unsupported_parameter", "n")),
+        ({"stream": "yes"}, (400, "invalid_value", "stream")),
+        ({"stream_options": {}}, (400, "invalid_value", "stream_options")),
+        ({"chat_template": "{{ x }}"}, (400, "unsupported_parameter", "chat_template")),
+        ({"model": "other"}, (404, "model_not_found", "model")),
+        ({"padding": "x" * 70_000}, (413, "body_too_large", None)),
     ],
 )
 def test_what_is_wrong_is_said_and_costs_nothing(
     server: RunningServer,
     small: StandIn,
     body: dict[str, Any],
-    status: int,
-    code: str,
-    param: str | None,
+    said: tuple[int, str, str | None],
 ) -> None:
     refused = post(server, **body)
     error = refused.json()["error"]
+    status, code, param = said
     assert (refused.status_code, error["code"]) == (status, code)
     assert param is None or error["param"] == param
     assert small.bodies == []
