@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -57,7 +58,7 @@ class LocalBackend:
         chunks = (
             _generated(context, model, body, call.request_id)
             if model.backend is None
-            else _forwarded(model.backend, body)
+            else _forwarded(model.backend, model.name, body)
         )
         try:
             async with aclosing(chunks):
@@ -131,7 +132,9 @@ async def _generated(
     raise BackendError(Fault.CUT, "the generation ended before its answer was complete")
 
 
-async def _forwarded(backend: ExternalBackend, body: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
+async def _forwarded(
+    backend: ExternalBackend, name: str, body: dict[str, Any]
+) -> AsyncGenerator[Chunk, None]:
     """The answer of a model whose engine is a server of its own."""
     size = check_passed_on(body)
     content = msgspec.json.encode(
@@ -156,14 +159,14 @@ async def _forwarded(backend: ExternalBackend, body: dict[str, Any]) -> AsyncGen
                 for event in reader.feed(piece):
                     chunk = events.event(event)
                     if chunk is not None:
-                        yield chunk
+                        yield replace(chunk, model=name)  # whatever the engine calls itself
     except EngineLost:
         raise BackendError(
             Fault.CUT if began else Fault.UNREACHABLE, "the engine does not answer"
         ) from None
     if not events.finished:
         raise BackendError(Fault.CUT, "the engine's answer ended without a finish reason")
-    yield events.last()
+    yield replace(events.last(), model=name)
 
 
 def _failure(status: int, message: str, retry_after_s: float | None) -> BackendError:

@@ -46,7 +46,6 @@ class Wanted:
     Attributes:
         stream: Whether it is read as it comes.
         with_usage: Whether a stream ends with the token counts.
-        prompt_tokens: Of its prompt, estimated.
         max_tokens: The longest answer.
     """
 
