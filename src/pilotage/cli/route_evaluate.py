@@ -95,7 +95,7 @@ def _show(found: Evaluation) -> None:
         if place:
             table.add_column(head, justify="right")
         else:
-            table.add_column(head, overflow="fold", min_width=24)
+            table.add_column(head, overflow="fold", min_width=16)
     ours = [one.kind == "policy" for one in found.measured]
     for row, own in zip(rows(found), ours, strict=True):
         texts = (
