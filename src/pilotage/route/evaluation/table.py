@@ -25,11 +25,11 @@ HEADS: Final = (
 
 LEGEND: Final = (
     "quality and USD a 1,000 queries: a single model's own; of the others the cheapest mix of "
-    "settings as good as the best single model, or the best setting where none is. saved: of the "
-    "best single model's cost, there. saved at 95 %, fewer calls: of its cost "
-    "and of the calls of it, at 95 % of its quality. area: mean quality over budgets from the cheapest single model's cost to the "
-    "dearest's. of the gap: between the linear mix and the oracle, in area. Intervals are of 95 %, "
-    "by a paired bootstrap."
+    "settings as good as the best single model, or the best setting where none is. saved: of "
+    "the best single model's cost, there. saved at 95 %, fewer calls: of its cost and of the "
+    "calls of it, at 95 % of its quality. area: mean quality over budgets from the cheapest "
+    "single model's cost to the dearest's. of the gap: between the linear mix and the oracle, "
+    "in area. Intervals are of 95 %, by a paired bootstrap."
 )
 
 
