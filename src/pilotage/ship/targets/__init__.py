@@ -1,0 +1,31 @@
+"""The platforms that Pilotage ships to, one a module, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from pilotage.errors import UsageError
+from pilotage.ship.target import Target
+from pilotage.spec.shipping import TargetName
+
+# Target: its module and its class, which is made without arguments.
+_TARGETS: Final[dict[str, tuple[str, str]]] = {
+    "ecs": ("pilotage.ship.targets.ecs", "EcsTarget"),
+}
+
+
+def target_of(name: TargetName) -> Target:
+    """The platform of a name.
+
+    Raises:
+        UsageError: There is no such platform in this Pilotage.
+    """
+    if name not in _TARGETS:
+        raise UsageError(
+            f'there is no target "{name}"',
+            where="shipping.target",
+            hint="Targets: " + ", ".join(_TARGETS),
+        )
+    module, kind = _TARGETS[name]
+    return cast(Target, getattr(import_module(module), kind)())
