@@ -52,7 +52,7 @@ class Evaluation:
         models: The models that both files know.
         prices: Their prices.
         best: The big model: the best single one on the test file.
-        classifier_s: Measured seconds of the classifier a prompt, on this machine.
+        classifier_s: Measured processor seconds of the classifier a prompt, on this machine.
         measured: Figures, in the order of tables.
         notes: What a reader must know of how the figures came about.
     """
@@ -122,9 +122,9 @@ def evaluate_matrices(
         UsageError: scikit-learn is not installed.
     """
     classifier, held_out = fit_held_out(fit.prompts, fit.scores, seed=seed)
-    began = time.perf_counter()
+    began = time.process_time()
     said = classifier.predict(test.prompts)
-    took = (time.perf_counter() - began) / len(test)
+    took = (time.process_time() - began) / len(test)
     extra, reading = core_cost(CLASSIFIER_S), core_cost(SCORER_S)
     fitted = Outcomes(costs=actual_costs(fit, prices), scores=fit.scores)
     outcomes = Outcomes(costs=actual_costs(test, prices), scores=test.scores)

@@ -27,6 +27,7 @@ MOST_BYTES: Final = 1 << 30
 _PROMPTS: Final = ("prompt", "question", "query", "input", "instruction", "text")
 _WORDS: Final = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _UNKNOWN: Final = ("", "nan", "na", "n/a", "none", "null")
+_ROUNDING: Final = 1e-6
 _HINT: Final = (
     "A matrix is a CSV file with a column prompt and a column of 0/1 a model, or JSON lines with "
     "prompt and scores"
@@ -185,7 +186,7 @@ def _score(value: object) -> float | None:
         return None
     if math.isnan(number):
         return math.nan
-    return number if 0.0 <= number <= 1.0 else None
+    return min(1.0, max(0.0, number)) if -_ROUNDING <= number <= 1 + _ROUNDING else None
 
 
 def _text(value: object) -> str:
