@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
 
-.PHONY: help serve install dev torch checkov test test-slow lint format lock bench bench-overload bench-faults bench-start clean
+.PHONY: help serve install dev torch checkov test test-slow test-thorough lint format lock bench bench-overload bench-faults bench-start clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,9 @@ checkov: .venv-checkov/.installed  ## checkov, whose dependencies fit nobody els
 
 test-slow: dev  ## The slow suites: faults and overload against a real server under load
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-thorough: dev  ## The fast tests, with ten times the examples of each property
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n logical --dist loadfile -m "not slow" $(ARGS)
 
 lint: dev  ## ruff, strict types, import contracts, dead code, docs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lint.sh

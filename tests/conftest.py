@@ -11,8 +11,10 @@ from pilotage.fetch import fetch
 from pilotage.spec.model import EMBEDDED_SHA256, EMBEDDED_SOURCE
 
 # Machines are shared and slow at times: a time bound on an example says nothing of the code.
-settings.register_profile("pilotage", deadline=None)
-settings.load_profile("pilotage")
+# `make test` looks at few examples a run, `make test-thorough` at many.
+settings.register_profile("pilotage", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pilotage"))
 
 
 _ALL_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
