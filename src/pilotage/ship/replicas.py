@@ -64,11 +64,11 @@ def replicas_of(
     most_planned = max(_extra(plan, "max_count") * per_instance, planned)
     if target == "lambda-bedrock":
         most = scaling.max or 100
-        notes = (f"Lambda scales by itself, to {most} at once, a bound on what it can spend.",)
-        return Replicas(desired=0, least=0, most=most, notes=notes)
+        why = (f"Lambda scales by itself, to {most} at once, a bound on what it can spend.",)
+        return Replicas(desired=0, least=0, most=most, notes=why)
     if target == "bedrock-provisioned":
-        notes = (f"{planned} model unit(s), as planned; the provider keeps them up.",)
-        return Replicas(desired=planned, least=planned, most=planned, notes=notes)
+        why = (f"{planned} model unit(s), as planned; the provider keeps them up.",)
+        return Replicas(desired=planned, least=planned, most=planned, notes=why)
     lone = _why_one(deployment, plan, shipping, planned)
     given = "min" in scaling.model_fields_set
     # Any number of async instances may be zero: the queue holds what comes meanwhile.

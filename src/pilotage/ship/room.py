@@ -81,7 +81,7 @@ def shared_memory(ranks: int) -> tuple[int, tuple[str, ...]]:
     if ranks <= 1:
         return 0, ()
     size = max(2, ranks) * _SHM_RANK_MIB
-    return size, (f"/dev/shm {size:,} MiB = {_SHM_RANK_MIB:,} MiB x {ranks} ranks.",)
+    return size, (f"Shared memory {size:,} MiB = {_SHM_RANK_MIB:,} MiB x {ranks} ranks.",)
 
 
 def root_volume(image_bytes: int) -> tuple[int, str]:

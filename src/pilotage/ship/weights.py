@@ -39,6 +39,11 @@ def stored_weights(
         return WeightsSize(_bytes_of(local), f"the size of {local.name}")
     if model.source == EMBEDDED_SOURCE:
         return WeightsSize(EMBEDDED_BYTES, "the embedded model's file")
+    return _of_plan(model, plan) or _at_most(instance)
+
+
+def _of_plan(model: ModelSpec, plan: PlanFile | None) -> WeightsSize | None:
+    """From the model's anatomy, else from what the plan says of the model and its memory."""
     about = _extra(plan, "model")
     name = str(about.get("name") or _hub_name(model))
     anatomy = known_anatomy(name)
@@ -54,6 +59,11 @@ def stored_weights(
         return WeightsSize(size, f"{parameters:,} parameters of the plan x {bits:g} bits / 8")
     if held := _in_memory(plan):
         return WeightsSize(held, "weights in the plan's memory, all ranks")
+    return None
+
+
+def _at_most(instance: Instance | None) -> WeightsSize:
+    """The bound where nothing is known of a model: what its engine could hold."""
     if instance is not None:
         accelerator = instance.accelerator
         room = (
