@@ -65,7 +65,7 @@ def spec_text(prices: Sequence[Decimal], *, models: bool) -> str:
     )
     serving = (
         "serving:\n  max_num_seqs: 16\n  models:\n"
-        f"    - {{name: big, source: 'file://{cascade_model(say=True)}'}}\n"
+        f"    - {{served_name: big, source: 'file://{cascade_model(say=True)}'}}\n"
         if models
         else ""
     )
@@ -154,8 +154,11 @@ def calibration(
         sys.executable, "-m", "pilotage.cli.main", "route", "calibrate", str(data),
         "--spec", str(spec), "-o", str(out),
     ]  # fmt: skip
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return said.stdout, json.loads(out.read_bytes())
+    out.unlink(missing_ok=True)
+    said = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    # Too few rows to say anything is an answer, too.
+    found = json.loads(out.read_bytes()) if said.returncode == 0 else {"error": said.stderr}
+    return said.stdout or said.stderr, found
 
 
 def main() -> int:
