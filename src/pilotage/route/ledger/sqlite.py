@@ -25,10 +25,18 @@ _NAMES: Final = tuple(
     for name in Row.__struct_fields__
     for column in (("cost_nano", "cost_atto") if name == "cost" else (name,))
 )
-_INSERT: Final = (
-    f"INSERT INTO pilotage_attempts ({', '.join(_NAMES)}) "  # noqa: S608 - our own names
-    f"VALUES ({', '.join('?' * len(_NAMES))}) ON CONFLICT (id) DO NOTHING"
-)
+_ROW: Final = f"({', '.join('?' * len(_NAMES))})"
+_INSERTS: Final = {
+    rows: f"INSERT INTO pilotage_attempts ({', '.join(_NAMES)}) "  # noqa: S608 - our own names
+    f"VALUES {', '.join([_ROW] * rows)} ON CONFLICT (id) DO NOTHING"
+    for rows in (64, 16, 4, 1)
+}
+"""Statements that add so many rows, the largest first.
+
+The driver gives the interpreter lock away for each statement and has to get it back from a busy
+event loop: row by row, that costs the gateway more than all the writing.
+"""
+
 _COST: Final = Row.__struct_fields__.index("cost")
 
 
@@ -81,8 +89,13 @@ class SqliteStore:
     def insert(self, rows: Sequence[Row]) -> None:
         """Add rows in one transaction; one whose id is there already changes nothing."""
         values = [_values(row) for row in rows]
+        begin = 0
         with self.transaction():
-            self._connection.executemany(_INSERT, values)
+            for size, statement in _INSERTS.items():
+                while len(values) - begin >= size:
+                    group = values[begin : begin + size]
+                    self._connection.execute(statement, [one for row in group for one in row])
+                    begin += size
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
