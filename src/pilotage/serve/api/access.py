@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.serve.api.context import GatewayContext
 from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
-from pilotage.serve.api.exchange import Exchange, request_id_of
+from pilotage.serve.api.exchange import Exchange, header, request_id_of
 from pilotage.serve.generation import GenerationFailed
 from pilotage.serve.telemetry.logs import log_access
 
@@ -41,7 +40,7 @@ class AccessLayer:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(
-            request_id_of(Headers(scope=scope).get("x-request-id")),
+            request_id_of(header(scope, b"x-request-id")),
             self._endpoint_of(scope["path"]),
         )
         exchange.attach(scope)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilotage.serve.api.errors import ApiError
+from pilotage.serve.api.exchange import header
 
 
 class BodyLimitLayer:
@@ -36,7 +36,7 @@ class BodyLimitLayer:
             return
         longer = self._longer.get(scope["path"])
         most = self._max_bytes if longer is None else longer()
-        announced = Headers(scope=scope).get("content-length", "")
+        announced = header(scope, b"content-length") or ""
         if announced.isdecimal() and int(announced[:20]) > most:
             raise _too_long(most)
         arrived = 0

@@ -95,3 +95,12 @@ def request_id_of(presented: str | None) -> str:
     if presented is not None and _REQUEST_ID.fullmatch(presented):
         return presented
     return f"req_{_ids.getrandbits(128):032x}"
+
+
+def header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
+    """The first header of that name (in lower case) in an ASGI scope."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
