@@ -1,0 +1,136 @@
+"""Values of a template's parameters, asked of AWS: pushed image, keys, present count."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pilotage.errors import ResourceError
+from pilotage.serve.keys import KeyStore
+from pilotage.ship.graph import Graph
+from pilotage.ship.lifecycle.aws import Aws
+from pilotage.ship.lifecycle.progress import Note, Say
+from pilotage.ship.lifecycle.service import EcsService
+from pilotage.ship.target import Shipment
+
+DIGEST: Final = "ImageDigest"
+KEYS: Final = "KeysSecretArn"
+DESIRED: Final = "DesiredCount"
+
+_NO_DIGEST: Final = "sha256:" + "0" * 64
+
+
+class NotPushedError(ResourceError):
+    """The repository holds no image yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What parameters can be taken from.
+
+    Attributes:
+        given: By the user; they come before all others.
+        outputs: Of the stack that comes first.
+        service: That runs already, if one does.
+    """
+
+    given: Mapping[str, str]
+    outputs: Mapping[str, str]
+    service: EcsService | None = None
+
+
+def values(
+    aws: Aws, graph: Graph, shipment: Shipment, known: Known, *, complete: bool
+) -> dict[str, str]:
+    """The value of every parameter of the graph.
+
+    Args:
+        aws: Where.
+        graph: The template's.
+        shipment: What is shipped.
+        known: Where values come from.
+        complete: Whether a stand-in may not stay.
+
+    Raises:
+        NotPushedError: The image is not there and ``complete`` asks for it.
+        PilotageError: AWS cannot be asked.
+    """
+    found: dict[str, str] = {}
+    for one in graph.parameters:
+        value = known.given.get(one.name, one.default)
+        if one.name not in known.given:
+            if one.name == DIGEST and one.default == _NO_DIGEST:
+                value = _newest_digest(aws, shipment) or value
+            elif one.name == KEYS:
+                value = known.outputs.get(KEYS, value)
+            elif one.name == DESIRED and known.service is not None:
+                value = _desired(known.service, shipment, one.default)
+        if complete and value == _NO_DIGEST:
+            raise _not_pushed(aws, shipment)
+        found[one.name] = value
+    return found
+
+
+def fill_keys(aws: Aws, arn: str, *, say: Say) -> str | None:
+    """Put a first API key into an empty secret; the key, or None if there are keys already.
+
+    The key is said before it is valid: whoever is killed in between says another the next time,
+    and the last one said is the one that works.
+
+    Raises:
+        PilotageError: AWS cannot be asked.
+    """
+    present = aws.try_call(
+        "secretsmanager", "get_secret_value", "ResourceNotFoundException", SecretId=arn
+    )
+    if present is not None and str(present.get("SecretString", "")).strip() not in ("", "{}"):
+        return None
+    with tempfile.TemporaryDirectory(prefix="pilotage-") as folder:
+        path = Path(folder) / "keys.json"
+        issued = KeyStore(path).add("shipped")
+        content = path.read_text("utf-8")
+    say(Note(step="change", what=arn, text=f"the API key, shown this once: {issued.text}"))
+    aws.call("secretsmanager", "put_secret_value", SecretId=arn, SecretString=content)
+    return issued.text
+
+
+def _newest_digest(aws: Aws, shipment: Shipment) -> str | None:
+    images: list[dict[str, Any]] = []
+    listed = aws.try_call(
+        "ecr",
+        "describe_repositories",
+        "RepositoryNotFoundException",
+        repositoryNames=[shipment.name],
+    )
+    if listed is not None:
+        images = list(
+            aws.pages("ecr", "describe_images", "imageDetails", repositoryName=shipment.name)
+        )
+    newest = max(images, key=lambda one: one["imagePushedAt"], default=None)
+    return None if newest is None else str(newest["imageDigest"])
+
+
+def _desired(service: EcsService, shipment: Shipment, default: str) -> str:
+    """The present number, which scaling chose, within what the spec allows now."""
+    replicas = service.replicas()
+    if replicas is None:
+        return default
+    sizing = shipment.sizing
+    return str(min(max(replicas.desired, sizing.min_replicas), sizing.max_replicas))
+
+
+def _not_pushed(aws: Aws, shipment: Shipment) -> NotPushedError:
+    region = aws.region
+    account = aws.call("sts", "get_caller_identity")["Account"]
+    registry = f"{account}.dkr.ecr.{region}.amazonaws.com"
+    return NotPushedError(
+        f"the repository {shipment.name} holds no image yet",
+        where="shipping.image",
+        hint="Build the rendered Dockerfile and push it, then apply again: "
+        f"aws ecr get-login-password --region {region} | docker login --username AWS "
+        f"--password-stdin {registry} && docker build -t {registry}/{shipment.name}:1 FOLDER && "
+        f"docker push {registry}/{shipment.name}:1",
+    )

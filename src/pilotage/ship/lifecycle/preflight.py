@@ -1,0 +1,69 @@
+"""What is asked before anything is made: whose account, enough quota, a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotage.ship.graph import Graph
+from pilotage.ship.lifecycle.aws import Aws
+from pilotage.ship.lifecycle.certificate import check_certificate
+from pilotage.ship.lifecycle.progress import Note, Say
+from pilotage.ship.lifecycle.quotas import check_offered, check_quota
+from pilotage.ship.lifecycle.stack import OWNER_TAG, NameCollisionError
+from pilotage.ship.target import Shipment
+
+
+def preflight(aws: Aws, shipment: Shipment, graphs: tuple[Graph, ...], *, say: Say) -> None:
+    """Every check that reads only.
+
+    Raises:
+        PilotageError: Something would make the deployment fail; says what and how to mend it.
+    """
+    account = aws.check_identity(shipment.shipping.account)
+    say(Note(step="check", text=f"account {account}, region {aws.region}"))
+    check_certificate(aws, shipment)
+    # Only ECS runs on instances of the account's own; ml.* have quotas of SageMaker's.
+    if shipment.target == "ecs":
+        check_offered(aws, shipment)
+        check_quota(aws, shipment, say=say)
+    for graph in graphs:
+        check_kept(aws, shipment, graph)
+
+
+def check_kept(aws: Aws, shipment: Shipment, graph: Graph) -> None:
+    """Refuse to take up what has a kept resource's name and is not this deployment's.
+
+    Raises:
+        NameCollisionError: There is such a thing.
+    """
+    for kind, name, owner in _kept(aws, graph):
+        if owner != shipment.deployment.name:
+            raise NameCollisionError(
+                f'name collision: there is a {kind} "{name}" that this deployment did not make',
+                where="name",
+                hint="Choose another name for the deployment, or remove it yourself",
+            )
+
+
+def _kept(aws: Aws, graph: Graph) -> Iterator[tuple[str, str, str | None]]:
+    """Kind, name and owner of what is there under the name of a retained resource."""
+    for one in graph.of_type("AWS::ECR::Repository"):
+        name = one.properties.get("RepositoryName")
+        if not (one.retain and isinstance(name, str)):
+            continue
+        answer = aws.try_call(
+            "ecr", "describe_repositories", "RepositoryNotFoundException", repositoryNames=[name]
+        )
+        for found in (answer or {}).get("repositories") or ():
+            tags = aws.call("ecr", "list_tags_for_resource", resourceArn=found["repositoryArn"])
+            owned = {tag["Key"]: tag["Value"] for tag in tags.get("tags") or ()}
+            yield "repository", name, owned.get(OWNER_TAG)
+    for one in graph.of_type("AWS::Logs::LogGroup"):
+        name = one.properties.get("LogGroupName")
+        if not (one.retain and isinstance(name, str)):
+            continue
+        tagged = aws.try_call(
+            "logs", "list_tags_log_group", "ResourceNotFoundException", logGroupName=name
+        )
+        if tagged is not None:
+            yield "log group", name, (tagged.get("tags") or {}).get(OWNER_TAG)

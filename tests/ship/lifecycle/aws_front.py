@@ -1,0 +1,144 @@
+"""A real moto over HTTP, with a door before it: what is asked is recorded, some is answered there.
+
+moto lacks some calls, and cannot fail in AWS's ways; those answers come from here. Its warnings
+that a resource type is not supported are collected: a stack that it calls complete may lack them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+from urllib.parse import parse_qsl
+
+from moto.cloudformation import parsing
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+REGION = "us-east-1"
+ACCOUNT = DEFAULT_ACCOUNT_ID
+
+Answer = Callable[[dict[str, Any]], "Reply | None"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer in moto's place; None in its place lets moto answer."""
+
+    body: str
+    status: int = 200
+    kind: str = "application/x-amz-json-1.1"
+
+
+@dataclass(frozen=True)
+class Request:
+    action: str
+    fields: dict[str, Any]
+
+
+@dataclass
+class Front:
+    """The door.
+
+    Attributes:
+        asked: Every request, in order.
+        answers: By action.
+        unsupported: Resource types that moto left out.
+    """
+
+    app: Any
+    asked: list[Request] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    unsupported: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def actions(self) -> list[str]:
+        return [one.action for one in self.asked]
+
+    def of(self, action: str) -> list[dict[str, Any]]:
+        return [one.fields for one in self.asked if one.action == action]
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        size = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(size)
+        request = _read(environ, body)
+        self.asked.append(request)
+        answer = self.answers.get(request.action)
+        reply = answer(request.fields) if answer is not None else None
+        if reply is not None:
+            text = reply.body.encode()
+            start(f"{reply.status} X", [("Content-Type", reply.kind),
+                                        ("Content-Length", str(len(text)))])  # fmt: skip
+            return [text]
+        import io
+
+        environ["wsgi.input"] = io.BytesIO(body)
+        return self.app(environ, start)  # type: ignore[no-any-return]
+
+    def warned(self, message: object, *rest: object, **more: object) -> None:
+        del rest, more
+        self.unsupported.append(str(message))
+
+
+def json_error(code: str, message: str = "no", status: int = 400) -> Answer:
+    """An error of a JSON service."""
+    return lambda _: Reply(json.dumps({"__type": code, "message": message}), status)
+
+
+def query_error(code: str, message: str = "no", status: int = 400) -> Answer:
+    """An error of a query service (CloudFormation, STS, EC2 …)."""
+    text = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>"
+        f"<Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+    )
+    return lambda _: Reply(text, status, "text/xml")
+
+
+def quota(vcpus: float) -> Answer:
+    """Every quota is this many vCPUs."""
+    return lambda _: Reply(json.dumps({"Quota": {"Value": vcpus}}))
+
+
+@contextmanager
+def running_front() -> Iterator[Front]:
+    """One for a while, as the endpoint of this process's environment."""
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    front = Front(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, front, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    front.url = f"http://127.0.0.1:{server.server_port}"
+    environment = {
+        "AWS_ENDPOINT_URL": front.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    try:
+        with (
+            mock.patch.dict(os.environ, environment),
+            mock.patch.object(parsing.warnings, "warn", front.warned),
+        ):
+            yield front
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _read(environ: dict[str, Any], body: bytes) -> Request:
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return Request(target.rpartition(".")[2], json.loads(body or b"{}"))
+    fields = dict(parse_qsl(body.decode("utf-8", "replace")))
+    action = fields.get("Action") or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+    return Request(action, fields)
