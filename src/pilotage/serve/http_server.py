@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -32,6 +32,10 @@ class InFlight:
                 self.idle.set()
 
 
+CONNECTION: Final = "pilotage.connection"
+"""Where an ASGI scope has its `GatheringProtocol`, if it came by one."""
+
+
 class GatheringProtocol(HttpToolsProtocol):
     """Uvicorn's, but what is written in one turn of the event loop goes out in one piece.
 
@@ -41,7 +45,34 @@ class GatheringProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection."""
+        self._watchers: set[Callable[[], None]] = set()
         super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+
+    def on_message_begin(self) -> None:
+        """Begin a request; its scope names the connection that it came on."""
+        super().on_message_begin()
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever watches."""
+        super().connection_lost(exc)
+        for gone in tuple(self._watchers):
+            gone()
+
+    def watch(self, gone: Callable[[], None]) -> bool:
+        """Call ``gone`` when the client hangs up, until `unwatch`.
+
+        Returns:
+            False if that cannot be told here: it has hung up, or nothing is read from it just now.
+        """
+        if self.transport.is_closing() or self.flow.read_paused:
+            return False
+        self._watchers.add(gone)
+        return True
+
+    def unwatch(self, gone: Callable[[], None]) -> None:
+        """Watch no more."""
+        self._watchers.discard(gone)
 
 
 class _Gathering:

@@ -79,7 +79,6 @@ class RawResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response (ASGI)."""
-        del scope
         exchange, routing = self._exchange, self._routing
         exchange.model = self._tier.name
         limit_s = min(routing.timeout_s, self._context.limits.request_timeout_s)
@@ -94,7 +93,7 @@ class RawResponse(Response):
             decision=self._decision,
         )
         try:
-            with Watch(receive, deadline, limit_s):
+            with Watch(scope, receive, deadline, limit_s):
                 try:
                     if self._stream:
                         await self._send_stream(answer, send)

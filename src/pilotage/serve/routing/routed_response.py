@@ -73,10 +73,9 @@ class RoutedResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response (ASGI)."""
-        del scope
         limit_s = min(self._routing.timeout_s, self._context.limits.request_timeout_s)
         try:
-            with Watch(receive, self._call.deadline, limit_s):
+            with Watch(scope, receive, self._call.deadline, limit_s):
                 await self._answer(send)
         except BackendError as error:
             await self._fail(of_backend(error), send)

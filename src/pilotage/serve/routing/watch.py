@@ -7,18 +7,20 @@ import time
 from types import TracebackType
 from typing import Any, Literal
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from pilotage.serve.api.errors import ApiError, ClientGone
+from pilotage.serve.http_server import CONNECTION, GatheringProtocol
 
 
 class Watch:
     """A context whose task is cancelled when nobody waits for its result any more.
 
-    One task looks after the client, and none is made for the work itself: at thousands of requests
-    a second a task more is a tenth of what the gateway costs.
+    The connection says when it is gone, and a task is only made where it cannot: at thousands of
+    requests a second a task is a twentieth of what the gateway costs.
 
     Args:
+        scope: The request's.
         receive: The request's, its body read.
         deadline: On `time.monotonic`'s clock.
         limit_s: What the deadline was made of, for the message.
@@ -28,9 +30,20 @@ class Watch:
         ApiError: At its end: 504, it took too long.
     """
 
-    __slots__ = ("_deadline", "_limit_s", "_looking", "_receive", "_task", "_timer", "_why")
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_limit_s",
+        "_looking",
+        "_receive",
+        "_task",
+        "_timer",
+        "_why",
+    )
 
-    def __init__(self, receive: Receive, deadline: float, limit_s: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, deadline: float, limit_s: float) -> None:
+        self._connection: GatheringProtocol | None = scope.get(CONNECTION)
+        self._looking: asyncio.Task[None] | None = None
         self._receive = receive
         self._deadline = deadline
         self._limit_s = limit_s
@@ -41,7 +54,8 @@ class Watch:
         task = asyncio.current_task()
         assert task is not None
         self._task: asyncio.Task[Any] = task
-        self._looking = loop.create_task(self._look())
+        if self._connection is None or not self._connection.watch(self._gone):
+            self._looking = loop.create_task(self._look())
         self._timer = loop.call_later(self._deadline - time.monotonic(), self._end, "late")
         return self
 
@@ -52,7 +66,10 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        self._looking.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+        elif self._connection is not None:
+            self._connection.unwatch(self._gone)
         if self._why is None:
             return
         self._task.uncancel()
@@ -70,6 +87,9 @@ class Watch:
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._gone()
+
+    def _gone(self) -> None:
         self._end("gone")
 
     def _end(self, why: Literal["gone", "late"]) -> None:
