@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pilotage.ship.rules.pods import accelerators, documents, pods
-from pilotage.ship.rules.reading import at, items, number, text
+from pilotage.ship.rules.reading import at, items, number, pinned, text
 from pilotage.ship.rules.rule import Finding, rule
 from pilotage.ship.target import Rendered, Shipment
 from pilotage.units import UnitError, parse_size
@@ -140,9 +140,13 @@ def _k8s_privileges(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding
         whole = at(pod.spec, "securityContext", default={})
         for name, one in pod.everything:
             own = at(one, "securityContext", default={})
+            up, all_of_it = at(own, "allowPrivilegeEscalation"), at(own, "privileged")
             user = at(own, "runAsNonRoot", default=at(whole, "runAsNonRoot"))
-            up = at(own, "allowPrivilegeEscalation")
-            if user is not True or up is not False or at(own, "privileged") is True:
+            if pod.filled_in:
+                user, up = user is not False, bool(up)
+            # What prepares a folder of the host before the start may have to own it.
+            root = user is not True and not name.startswith("initContainers")
+            if root or up is not False or all_of_it is True:
                 yield Finding(
                     f"{pod.where}.{name}.securityContext",
                     f"runAsNonRoot {user}, allowPrivilegeEscalation {up}",
@@ -184,8 +188,7 @@ def _k8s_image(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
     for pod in pods(rendered):
         for name, one in pod.everything:
             image = text(one.get("image"))
-            last = image.rpartition("/")[2]
-            if image and "@sha256:" not in image and (":" not in last or last.endswith(":latest")):
+            if not pinned(image):
                 yield Finding(f"{pod.where}.{name}.image", image[:120], "Write IMAGE@sha256:DIGEST")
 
 

@@ -41,6 +41,11 @@ class Pod:
         """Whether it serves until it is told to stop, and does not run once."""
         return self.kind not in _RUN_ONCE
 
+    @property
+    def filled_in(self) -> bool:
+        """Whether KServe's own configuration fills in what is not said."""
+        return self.kind == "LLMInferenceService"
+
 
 def documents(rendered: Rendered) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Kubernetes objects of the rendered files: where, and the object."""

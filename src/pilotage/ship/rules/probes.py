@@ -64,7 +64,7 @@ def _k8s_liveness(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
 def _k8s_readiness(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
     for pod in pods(rendered):
         name, one = pod.serving
-        if pod.stays and "readinessProbe" not in one:
+        if pod.stays and not pod.filled_in and "readinessProbe" not in one:
             yield Finding(
                 f"{pod.where}.{name}.readinessProbe", "not set", "Ask /health/ready over HTTP"
             )

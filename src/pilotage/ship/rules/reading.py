@@ -90,6 +90,17 @@ def text(value: Any) -> str:
     return found
 
 
+def pinned(image: str) -> bool:
+    """Whether an image cannot change under its name: it has a digest, or a tag that is no latest.
+
+    A name that is nothing but a reference is given when the stack is made; it is not judged.
+    """
+    last = image.rpartition("/")[2]
+    if not image or "@" in last or (image.startswith("${") and image.endswith("}")):
+        return True
+    return ":" in last and not last.endswith(":latest")
+
+
 def target_name(value: Any) -> str | None:
     """The logical name that a value refers to, if it is a reference."""
     if isinstance(value, Ref | Attribute):

@@ -15,6 +15,7 @@ from pilotage.ship.rules.reading import (
     items,
     number,
     of_type,
+    pinned,
     target_name,
     templates,
     text,
@@ -126,10 +127,11 @@ def _task_fits(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]:
     for task in of_type(rendered, TASK):
         own = [one for _, owner, one in containers(rendered) if owner is task]
         asked = {
-            "Memory": number(task.properties.get("Memory"))
-            or sum(number(one.get("Memory") or one.get("MemoryReservation")) or 0 for one in own),
-            "Cpu": number(task.properties.get("Cpu"))
-            or sum(number(one.get("Cpu")) or 0 for one in own),
+            field: max(
+                number(task.properties.get(field)) or 0,
+                sum(number(one.get(field) or one.get(f"{field}Reservation")) or 0 for one in own),
+            )
+            for field in ("Memory", "Cpu")
         }
         for name in _instance_types(rendered, shipment):
             instance = load_instances().get(name)
@@ -227,10 +229,7 @@ def _roles_apart(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
 def _image_pinned(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
     for where, _, one in containers(rendered):
         image = text(one.get("Image"))
-        last = image.rpartition("/")[2]
-        if image.startswith("${") and ":" not in image:
-            continue  # A parameter, whose value is given when the stack is made.
-        if image and "@sha256:" not in image and (":" not in last or last.endswith(":latest")):
+        if not pinned(image):
             yield Finding(f"{where}.Image", image[:120], "Write repository@sha256:DIGEST")
 
 

@@ -1,0 +1,446 @@
+"""For every rule a good rendering is changed to break it alone, and exactly that rule refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import good_renders as good
+import pytest
+import ship_plans
+from good_renders import GONE, Case, Edit, add, ami, both, manifest, put
+
+from pilotage.ship.graph import Ref, Resource
+from pilotage.ship.rules import RULES, check_rules
+from pilotage.ship.targets import target_of
+
+_TASK, _SERVICE = "AWS::ECS::TaskDefinition", "AWS::ECS::Service"
+_GROUP, _PROVIDER = "AWS::AutoScaling::AutoScalingGroup", "AWS::ECS::CapacityProvider"
+_TEMPLATE, _ROLE = "AWS::EC2::LaunchTemplate", "AWS::IAM::Role"
+_SCALABLE = "AWS::ApplicationAutoScaling::ScalableTarget"
+_POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+_TARGETS = "AWS::ElasticLoadBalancingV2::TargetGroup"
+_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+_CONFIG, _VARIANT = "AWS::SageMaker::EndpointConfig", ("ProductionVariants", 0)
+_FUNCTION = "AWS::Lambda::Function"
+_AMIS = "/aws/service/ecs/optimized-ami"
+_POD = ("spec", "template", "spec")
+_CONTAINER = (*_POD, "containers", 0)
+
+
+def container(*path: str | int, value: Any) -> Edit:
+    """A field of the ECS container."""
+    return put(_TASK, "ContainerDefinitions", 0, *path, value=value)
+
+
+def service(*path: str | int, value: Any) -> Edit:
+    """A field of the ECS service."""
+    return put(_SERVICE, *path, value=value)
+
+
+def instances(*path: str | int, value: Any) -> Edit:
+    """A field of the launch template."""
+    return put(_TEMPLATE, "LaunchTemplateData", *path, value=value)
+
+
+def provider(*path: str | int, value: Any) -> Edit:
+    """A field of the capacity provider."""
+    return put(_PROVIDER, "AutoScalingGroupProvider", *path, value=value)
+
+
+def pod(*path: str | int, value: Any) -> Edit:
+    """A field of the Kubernetes container."""
+    return manifest("Deployment", *_CONTAINER, *path, value=value)
+
+
+def statement(**fields: Any) -> Edit:
+    """One more statement of a role."""
+    value = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::x/*", **fields}
+    path = ("Policies", 0, "PolicyDocument", "Statement")
+    return put(_ROLE, *path, "+", value=value)
+
+
+_WARM = Resource(
+    name="Warm",
+    type="AWS::AutoScaling::WarmPool",
+    properties={"AutoScalingGroupName": Ref("Instances")},
+)
+_SECOND = Resource(
+    name="Second",
+    type="AWS::AutoScaling::ScalingPolicy",
+    properties={"AutoScalingGroupName": Ref("Instances")},
+)
+_BEDROCK = Resource(
+    name="Units", type="AWS::Bedrock::ProvisionedModelThroughput", properties={"Tags": []}
+)
+_SPOT = partial(good.ecs, spot=True)
+_SPLIT = partial(good.ecs, 4)
+_NEURON = partial(good.ecs, neuron=True)
+_ASYNC = partial(good.sagemaker, "async")
+_COMPONENTS = partial(good.sagemaker, "components")
+
+ON_ECS: list[tuple[str, Edit]] = [
+    ("fargate-gpu", put(_TASK, "RequiresCompatibilities", value=["FARGATE"])),
+    ("gpu-text", container("ResourceRequirements", 0, "Value", value=1)),
+    ("gpu-total", container("ResourceRequirements", 0, "Value", value="2")),
+    ("task-fits", container("Memory", value=32768)),
+    ("task-fits", container("Cpu", value=8193)),
+    ("container-memory", container("Memory", value=128)),
+    ("start-period", container("HealthCheck", "StartPeriod", value=1200)),
+    ("check-bounds", container("HealthCheck", "Retries", value=99)),
+    ("check-bounds", container("HealthCheck", "Interval", value=4)),
+    ("check-bounds", container("HealthCheck", "Timeout", value=61)),
+    ("check-loopback", container("HealthCheck", "Command", value=["CMD", "python3", "localhost"])),
+    (
+        "check-client",
+        container("HealthCheck", "Command", value=["CMD-SHELL", "curl -f http://127.0.0.1:8000"]),
+    ),
+    ("stop-bound", container("StopTimeout", value=600)),
+    ("stop-covers-drain", container("StopTimeout", value=20)),
+    ("privileged", container("Privileged", value=True)),
+    ("image-pinned", container("Image", value="vllm/vllm-openai:latest")),
+    ("image-pinned", container("Image", value="vllm/vllm-openai")),
+    ("grace-bounds", service("HealthCheckGracePeriodSeconds", value=-1)),
+    ("grace-bounds", service("HealthCheckGracePeriodSeconds", value=2**31)),
+    ("grace-covers-load", service("HealthCheckGracePeriodSeconds", value=60)),
+    ("grace-covers-load", service("HealthCheckGracePeriodSeconds", value=GONE)),
+    ("rollout-explicit", service("DeploymentConfiguration", "MaximumPercent", value=GONE)),
+    (
+        "rollout-moves",
+        both(
+            service("DeploymentConfiguration", "MinimumHealthyPercent", value=100),
+            service("DeploymentConfiguration", "MaximumPercent", value=100),
+        ),
+    ),
+    ("rollout-spare", put(_GROUP, "MaxSize", value="2")),
+    (
+        "circuit-breaker",
+        service("DeploymentConfiguration", "DeploymentCircuitBreaker", "Enable", value=False),
+    ),
+    ("breaker-rolling", service("DeploymentController", value={"Type": "CODE_DEPLOY"})),
+    ("launch-or-strategy", service("LaunchType", value="EC2")),
+    ("ami-known", ami(f"{_AMIS}/amazon-linux-2/gpu/recommended/image_id")),
+    ("ami-known", ami(f"{_AMIS}/amazon-linux-2023/inf/recommended/image_id")),
+    ("ami-fits", ami(f"{_AMIS}/amazon-linux-2023/recommended/image_id")),
+    ("managed-scaling", provider("ManagedScaling", "Status", value="DISABLED")),
+    ("target-capacity", provider("ManagedScaling", "TargetCapacity", value=150)),
+    ("termination-protection", provider("ManagedTerminationProtection", value="DISABLED")),
+    ("scale-in-protection", put(_GROUP, "NewInstancesProtectedFromScaleIn", value=False)),
+    ("imdsv2", instances("MetadataOptions", "HttpTokens", value="optional")),
+    ("encrypted", instances("BlockDeviceMappings", 0, "Ebs", "Encrypted", value=False)),
+    ("root-volume", instances("BlockDeviceMappings", 0, "Ebs", "VolumeSize", value=30)),
+    ("target-check-bounds", put(_TARGETS, "HealthCheckIntervalSeconds", value=301)),
+    ("target-check-path", put(_TARGETS, "HealthCheckPath", value="/health/live")),
+    (
+        "deregistration-covers-drain",
+        put(
+            _TARGETS,
+            "TargetGroupAttributes",
+            value=[{"Key": "deregistration_delay.timeout_seconds", "Value": "5"}],
+        ),
+    ),
+    (
+        "idle-timeout",
+        put(
+            _BALANCER,
+            "LoadBalancerAttributes",
+            value=[{"Key": "idle_timeout.timeout_seconds", "Value": "60"}],
+        ),
+    ),
+    ("balancer-zones", put(_BALANCER, "Subnets", value=["subnet-1"])),
+    ("internal", put(_BALANCER, "Scheme", value="internet-facing")),
+    ("name-length", put(_BALANCER, "Name", value=33 * "x")),
+    ("no-star-write", statement(Resource="*")),
+    ("no-star-action", statement(Action="s3:*")),
+    (
+        "trust-named",
+        put(
+            _ROLE,
+            "AssumeRolePolicyDocument",
+            "Statement",
+            0,
+            "Principal",
+            value={"AWS": "*"},
+        ),
+    ),
+    ("secret-plain", container("Environment", "+", value={"Name": "HF_TOKEN", "Value": "hunter2"})),
+    ("secret-plain", container("Environment", "+", value={"Name": "X", "Value": "hf_" + 34 * "a"})),
+    ("secret-arn", container("Secrets", value=[{"Name": "HF_TOKEN", "ValueFrom": "my-token"}])),
+    ("owned", put("AWS::ECS::Cluster", "Tags", value=[])),
+    ("scaling-order", put(_SCALABLE, "MinCapacity", value=9)),
+    ("scaling-max", put(_SCALABLE, "MaxCapacity", value=50)),
+    (
+        "p90-statistic",
+        put(
+            _POLICY,
+            "TargetTrackingScalingPolicyConfiguration",
+            "CustomizedMetricSpecification",
+            value={"Namespace": "x", "MetricName": "y", "Statistic": "p90"},
+        ),
+    ),
+    (
+        "predefined-metric",
+        put(
+            _POLICY,
+            "TargetTrackingScalingPolicyConfiguration",
+            "PredefinedMetricSpecification",
+            value={"PredefinedMetricType": "ECSServiceAverageGPUUtilization"},
+        ),
+    ),
+    (
+        "cooldown",
+        put(_POLICY, "TargetTrackingScalingPolicyConfiguration", "ScaleInCooldown", value=-1),
+    ),
+    ("alarm-statistic", put("AWS::CloudWatch::Alarm", "Statistic", value="p99")),
+    (
+        "closed-groups",
+        add(
+            Resource(
+                name="Open",
+                type="AWS::EC2::SecurityGroupIngress",
+                properties={
+                    "IpProtocol": "tcp",
+                    "FromPort": 443,
+                    "ToPort": 443,
+                    "CidrIp": "0.0.0.0/0",
+                },
+            )
+        ),
+    ),
+    (
+        "narrow-ports",
+        add(
+            Resource(
+                name="Wide",
+                type="AWS::EC2::SecurityGroupIngress",
+                properties={"IpProtocol": "-1", "CidrIp": "10.0.0.0/8"},
+            )
+        ),
+    ),
+    ("bedrock-template", add(_BEDROCK)),
+]
+"""What is wrong with the same service in one place."""
+
+ELSEWHERE: list[tuple[str, Callable[[], Case], Edit]] = [
+    ("neuron-devices", _NEURON, container("LinuxParameters", "Devices", value=[])),
+    ("task-shm", _SPLIT, container("LinuxParameters", "SharedMemorySize", value=64)),
+    ("roles-apart", good.ecs, put(_TASK, "TaskRoleArn", value=Ref("ExecutionRole"))),
+    (
+        "ecr-scan",
+        good.ecs,
+        put("AWS::ECR::Repository", "ImageScanningConfiguration", value={"ScanOnPush": False}),
+    ),
+    ("one-driver", good.ecs, add(_SECOND)),
+    ("warm-pool-spot", _SPOT, add(_WARM)),
+    ("spot-drain", _SPOT, instances("UserData", value="#!/bin/bash")),
+    (
+        "on-demand-base",
+        _SPOT,
+        put(
+            _GROUP,
+            "MixedInstancesPolicy",
+            "InstancesDistribution",
+            "OnDemandBaseCapacity",
+            value=0,
+        ),
+    ),
+    (
+        "sagemaker-start",
+        good.sagemaker,
+        put(_CONFIG, *_VARIANT, "ContainerStartupHealthCheckTimeoutInSeconds", value=7200),
+    ),
+    (
+        "sagemaker-start-covers-load",
+        good.sagemaker,
+        put(_CONFIG, *_VARIANT, "ContainerStartupHealthCheckTimeoutInSeconds", value=60),
+    ),
+    (
+        "sagemaker-start-covers-load",
+        _COMPONENTS,
+        put("AWS::SageMaker::InferenceComponent", "Specification", "StartupParameters", value={}),
+    ),
+    (
+        "sagemaker-type",
+        good.sagemaker,
+        put(_CONFIG, *_VARIANT, "InstanceType", value="g5.2xlarge"),
+    ),
+    (
+        "serverless-gpu",
+        good.sagemaker,
+        put(_CONFIG, *_VARIANT, "ServerlessConfig", value={"MemorySizeInMB": 4096}),
+    ),
+    ("sagemaker-zero", good.sagemaker, put(_SCALABLE, "MinCapacity", value=0)),
+    (
+        "component-zero",
+        good.sagemaker,
+        put(_CONFIG, *_VARIANT, "ManagedInstanceScaling", value={"MinInstanceCount": 0}),
+    ),
+    (
+        "async-concurrency",
+        _ASYNC,
+        put(
+            _CONFIG,
+            "AsyncInferenceConfig",
+            "ClientConfig",
+            "MaxConcurrentInvocationsPerInstance",
+            value=0,
+        ),
+    ),
+    ("lambda-memory", good.function, put(_FUNCTION, "MemorySize", value=12_288)),
+    ("lambda-timeout", good.function, put(_FUNCTION, "Timeout", value=901)),
+    (
+        "function-url",
+        good.function,
+        put("AWS::Lambda::Url", "AuthType", value="NONE"),
+    ),
+    ("bedrock-commitment", partial(good.bedrock, commitmentDuration="OneYear"), both()),
+    ("bedrock-units", partial(good.bedrock, modelUnits=0), both()),
+    ("k8s-accelerators", good.kubernetes, pod("resources", "requests", "nvidia.com/gpu", value=2)),
+    ("k8s-startup", good.kubernetes, pod("startupProbe", "failureThreshold", value=3)),
+    ("k8s-liveness", good.kubernetes, pod("startupProbe", value=GONE)),
+    ("k8s-readiness", good.kubernetes, pod("readinessProbe", value=GONE)),
+    (
+        "k8s-probe-command",
+        good.kubernetes,
+        pod("readinessProbe", value={"exec": {"command": ["curl", "127.0.0.1:8000"]}}),
+    ),
+    ("k8s-shm", partial(good.kubernetes, 4), pod("volumeMounts", value=[])),
+    (
+        "k8s-shm",
+        partial(good.kubernetes, 4),
+        manifest("Deployment", *_POD, "volumes", 0, "emptyDir", "sizeLimit", value="64Mi"),
+    ),
+    (
+        "k8s-disruption",
+        good.kubernetes,
+        manifest("PodDisruptionBudget", "spec", value={"minAvailable": 2}),
+    ),
+    (
+        "k8s-disruption",
+        good.kubernetes,
+        manifest("PodDisruptionBudget", "spec", value={"maxUnavailable": 0}),
+    ),
+    (
+        "k8s-stop",
+        good.kubernetes,
+        manifest("Deployment", *_POD, "terminationGracePeriodSeconds", value=5),
+    ),
+    ("k8s-memory", good.kubernetes, pod("resources", "limits", "memory", value="900Gi")),
+    (
+        "k8s-privileges",
+        good.kubernetes,
+        pod("securityContext", "allowPrivilegeEscalation", value=True),
+    ),
+    (
+        "k8s-scaling",
+        good.kubernetes,
+        manifest("HorizontalPodAutoscaler", "spec", "maxReplicas", value=1),
+    ),
+    ("k8s-image", good.kubernetes, pod("image", value="receipts:latest")),
+    (
+        "secret-plain",
+        good.kubernetes,
+        pod("env", "+", value={"name": "HF_TOKEN", "value": "hunter2"}),
+    ),
+    (
+        "owned-objects",
+        good.kubernetes,
+        manifest("Deployment", "metadata", "labels", value={}),
+    ),
+]
+"""What is wrong with other renderings."""
+
+IN_THE_SPEC = {
+    "sagemaker-body": (good.sagemaker, {"max_body": 7_000_000}),
+    "sagemaker-timeout": (good.sagemaker, {"request_timeout": 61.0}),
+    "lambda-body": (good.function, {"max_body": 7_000_000}),
+}
+"""What no rendering shows: the spec allows what the platform refuses."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        good.ecs,
+        _SPOT,
+        _SPLIT,
+        _NEURON,
+        good.sagemaker,
+        _ASYNC,
+        _COMPONENTS,
+        good.function,
+        good.bedrock,
+        good.kubernetes,
+        partial(good.kubernetes, 4),
+    ],
+)
+def test_good_renderings_break_nothing(case: Callable[[], Case]) -> None:
+    assert [str(one) for one in check_rules(*case())] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "edit"),
+    [*((name, good.ecs, edit) for name, edit in ON_ECS), *ELSEWHERE],
+    ids=[name for name, *_ in (*ON_ECS, *ELSEWHERE)],
+)
+def test_exactly_that_rule_refuses(name: str, case: Callable[[], Case], edit: Edit) -> None:
+    rendered, shipment = case()
+    broken = check_rules(edit(rendered), shipment)
+    assert {one.rule for one in broken} == {name}, [str(one) for one in broken]
+    for one in broken:
+        assert one.where
+        assert one.found
+        assert one.fix[0].isalnum() or one.fix[0] == '"'
+        assert one.limit in str(one)
+
+
+@pytest.mark.parametrize("name", IN_THE_SPEC)
+def test_the_spec_allows_what_the_platform_refuses(name: str) -> None:
+    case, serving = IN_THE_SPEC[name]
+    rendered, shipment = case()
+    spec = shipment.deployment
+    changed = type(spec.serving)(**serving)
+    shipment = replace(shipment, deployment=spec.model_copy(update={"serving": changed}))
+    assert {one.rule for one in check_rules(rendered, shipment)} == {name}
+
+
+def test_serverless_memory() -> None:
+    rendered, shipment = good.sagemaker()
+    shipment = replace(shipment, sizing=replace(shipment.sizing, gpus=0))
+    edit = put(_CONFIG, *_VARIANT, "ServerlessConfig", value={"MemorySizeInMB": 5000})
+    assert {one.rule for one in check_rules(edit(rendered), shipment)} == {"serverless-memory"}
+
+
+def test_every_rule_has_a_mutation() -> None:
+    tested = {name for name, *_ in (*ON_ECS, *ELSEWHERE)} | set(IN_THE_SPEC)
+    assert {one.id for one in RULES} - tested == {"serverless-memory"}
+
+
+def test_rules_say_who_says_so() -> None:
+    assert len({one.id for one in RULES}) == len(RULES)
+    for one in RULES:
+        assert one.what.endswith((".", "#19377."))
+        assert one.limit
+        assert one.source
+        assert one.date == "2026-11-22"
+
+
+@pytest.mark.parametrize("name", ["ecs"])
+def test_the_real_rendering_breaks_nothing(name: Any) -> None:
+    shipment = ship_plans.shipment()
+    rendered = target_of(name).render(shipment)
+    assert [str(one) for one in check_rules(rendered, shipment)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [(name, edit) for name, edit in ON_ECS],
+    ids=[name for name, _ in ON_ECS],
+)
+def test_a_change_of_the_real_rendering_is_refused(name: str, edit: Edit) -> None:
+    shipment = ship_plans.shipment()
+    rendered = target_of("ecs").render(shipment)
+    broken = check_rules(edit(rendered), shipment)
+    assert {one.rule for one in broken} == {name}, [str(one) for one in broken]
