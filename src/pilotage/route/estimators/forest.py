@@ -25,15 +25,17 @@ class Forest:
         roots: First node of each tree.
         inputs: Which input a node asks about.
         thresholds: Up to which it goes left.
-        right: The right child.
+        left: The left child; of a leaf itself.
+        right: The right child; of a leaf itself.
         values: A row a node, a column an output; of use at leaves.
         depth: Most steps from a root to a leaf.
     """
 
-    roots: NDArray[np.int32]
-    inputs: NDArray[np.int16]
+    roots: NDArray[np.int64]
+    inputs: NDArray[np.int64]
     thresholds: NDArray[np.float32]
-    right: NDArray[np.int32]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
     values: NDArray[np.float16]
     depth: int
 
@@ -46,12 +48,11 @@ class Forest:
 
     def _one(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         nodes = self.roots
+        # take() on 64-bit places is what NumPy looks up fastest.
         for _ in range(self.depth):
-            right = self.right[nodes]
-            stays = right == nodes
-            left = row[self.inputs[nodes]] <= self.thresholds[nodes]
-            nodes = np.where(stays | ~left, right, nodes + 1)
-        mean: NDArray[np.float64] = self.values[nodes].astype(np.float64).mean(axis=0)
+            goes_left = row.take(self.inputs.take(nodes)) <= self.thresholds.take(nodes)
+            nodes = np.where(goes_left, self.left.take(nodes), self.right.take(nodes))
+        mean: NDArray[np.float64] = self.values.take(nodes, axis=0).astype(np.float64).mean(axis=0)
         return mean
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,26 +91,14 @@ class Forest:
             raise ValueError("a tree without a root")
         if not np.isfinite(values).all():
             raise ValueError("values that are no numbers")
-        return cls(
-            roots=roots,
-            inputs=inputs,
-            thresholds=thresholds,
-            right=right,
-            values=values,
-            depth=depth,
-        )
+        return _forest(roots, inputs, thresholds, right, values, depth=depth)
 
 
 def no_forest(outputs: int) -> Forest:
     """A forest without trees, which predicts zero."""
-    return Forest(
-        roots=np.empty(0, np.int32),
-        inputs=np.empty(0, np.int16),
-        thresholds=np.empty(0, np.float32),
-        right=np.empty(0, np.int32),
-        values=np.empty((0, outputs), np.float16),
-        depth=0,
-    )
+    nothing = np.empty(0, np.int64)
+    values = np.empty((0, outputs), np.float16)
+    return _forest(nothing, nothing, nothing.astype(np.float32), nothing, values, depth=0)
 
 
 def forest_of(trees: Sequence[Any]) -> Forest:
@@ -129,11 +118,33 @@ def forest_of(trees: Sequence[Any]) -> Forest:
         right.append(start + np.where(leaf, here, tree.children_right))
         values.append(tree.value[:, :, 0])
         start += tree.node_count
-    return Forest(
-        roots=np.array(roots, np.int32),
-        inputs=np.concatenate(inputs).astype(np.int16),
-        thresholds=np.concatenate(thresholds).astype(np.float32),
-        right=np.concatenate(right).astype(np.int32),
-        values=np.concatenate(values).astype(np.float16),
+    return _forest(
+        np.array(roots),
+        np.concatenate(inputs),
+        np.concatenate(thresholds),
+        np.concatenate(right),
+        np.concatenate(values).astype(np.float16),
         depth=max(one.tree_.max_depth for one in trees),
+    )
+
+
+def _forest(
+    roots: NDArray[np.int64],
+    inputs: NDArray[np.int64],
+    thresholds: NDArray[np.float32],
+    right: NDArray[np.int64],
+    values: NDArray[np.float16],
+    *,
+    depth: int,
+) -> Forest:
+    """A forest with the left children, which follow from the rest."""
+    here = np.arange(len(right))
+    return Forest(
+        roots=roots.astype(np.int64),
+        inputs=inputs.astype(np.int64),
+        thresholds=thresholds.astype(np.float32),
+        left=np.where(right == here, here, here + 1),
+        right=right.astype(np.int64),
+        values=values,
+        depth=depth,
     )
