@@ -41,6 +41,7 @@ G5 = Sizing(
     engine="vllm",
     arguments=("--host", "0.0.0.0", "--port", "8000", "--engine", "vllm"),
 )
+G6E = replace(G5, instance_type="g6e.2xlarge", task_memory_mib=61440)
 FINANCE = replace(
     G5,
     instance_type="g6e.12xlarge",
@@ -119,7 +120,7 @@ def shipment(
     )
 
 
-def receipts(sizing: Sizing = G5, /, **shipping: Any) -> Shipment:
+def receipts(sizing: Sizing = G6E, /, **shipping: Any) -> Shipment:
     """Receipts on g5 or g6e, in a new VPC, image and keys of its own."""
     return shipment(load(EXAMPLES / "receipts.yaml"), sizing, shipping, 3270.0)
 

@@ -20,6 +20,9 @@ LARGEST_BODY: Final = 51_200
 """Bytes of a template in the request itself; a larger one has to lie in S3 (CloudFormation quotas).
 """
 
+_SHORT: Final = 64
+# Ends of lines to YAML, which would be read as others than were written; escaped they stay.
+_ODD: Final = frozenset("\r\x85\u2028\u2029")
 _LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 # Values that CloudFormation knows by itself, such as AWS::Region.
 _PSEUDO = "AWS::"
@@ -48,8 +51,6 @@ def template(graph: Graph) -> str:
         sort_keys=False,
         allow_unicode=True,
         width=100,
-        # What holds no further list or map stands on one line: a third less to read.
-        default_flow_style=None,
     )
 
 
@@ -133,7 +134,24 @@ def _check(graph: Graph) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Text of several lines as a block, nothing as an alias: it is read by people."""
+    """Text of several lines as a block, a short list or map on a line, nothing as an alias.
+
+    It is read by people.
+    """
+
+    def represent_mapping(
+        self, tag: str, mapping: Any, flow_style: bool | None = None
+    ) -> yaml.MappingNode:
+        node = super().represent_mapping(tag, mapping, flow_style)
+        node.flow_style = _is_short([part for pair in node.value for part in pair])
+        return node
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        node = super().represent_sequence(tag, sequence, flow_style)
+        node.flow_style = _is_short(node.value)
+        return node
 
     def ignore_aliases(self, data: Any) -> bool:
         del data
@@ -144,8 +162,20 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+def _is_short(parts: list[yaml.Node]) -> bool:
+    """Whether plain values fit on a line, with a comma and a space for each."""
+    return (
+        all(isinstance(part, yaml.ScalarNode) and "\n" not in part.value for part in parts)
+        and sum(len(part.value) + 2 for part in parts) <= _SHORT
+    )
+
+
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    style = None
+    if not _ODD.isdisjoint(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

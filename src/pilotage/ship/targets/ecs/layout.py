@@ -114,7 +114,7 @@ def layout(shipment: Shipment) -> Layout:
         raise UsageError(
             f'the catalog has no instance type "{sizing.instance_type}"',
             where="plan.deployment.instance_type",
-            hint='"pilotage catalog instances" lists those it has',
+            hint='"pilotage catalog show" lists those it has',
         )
     kind: Kind = "gpu" if sizing.gpus else "neuron" if sizing.neuron_devices else "cpu"
     _check_devices(instance, sizing)
@@ -123,6 +123,13 @@ def layout(shipment: Shipment) -> Layout:
             f"there is no ECS-optimised AMI for {kind} on {instance.architecture}",
             where="plan.deployment.instance_type",
             hint="Plan with an amd64 instance, such as g5 or g6e",
+        )
+    if sizing.neuron_devices and sizing.tasks_per_instance > 1:
+        raise UsageError(
+            f"{sizing.tasks_per_instance} tasks are to share a {instance.name}, and ECS hands "
+            "Neuron devices out by their paths, the same ones to every task",
+            where="plan.deployment.instance_type",
+            hint="Plan with an instance whose chips one replica uses, such as inf2.xlarge",
         )
     _check_scaling(shipment)
     return Layout(
@@ -161,6 +168,7 @@ def _check_scaling(shipment: Shipment) -> None:
 
 def _replicas_per_instance(instance: Instance, sizing: Sizing) -> int:
     fits = [
+        max(1, sizing.tasks_per_instance),
         instance.vcpus * 1024 // max(sizing.task_cpu, 1),
         instance.memory_bytes // (max(sizing.task_memory_mib, 1) * _MIB),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 from pilotage.ship.graph import Ref, Resource
 from pilotage.ship.targets.ecs.layout import Layout
@@ -62,17 +62,6 @@ def load_balancer(layout: Layout, network: Network) -> tuple[Resource, ...]:
 def _target_group(layout: Layout, network: Network) -> Resource:
     sizing = layout.sizing
     deregistration = min(LONGEST_DEREGISTRATION_S, sizing.drain_s)
-    metadata: dict[str, Any] = {
-        "checkov": {
-            "skip": [
-                {
-                    "id": "CKV_AWS_378",
-                    "comment": "Between the load balancer and its tasks is a private subnet and a "
-                    "security group that lets nothing else in; TLS ends at the listener.",
-                }
-            ]
-        }
-    }
     return Resource(
         name=TARGET_GROUP,
         type="AWS::ElasticLoadBalancingV2::TargetGroup",
@@ -98,7 +87,6 @@ def _target_group(layout: Layout, network: Network) -> Resource:
                 }
             ),
         },
-        metadata=metadata,
     )
 
 

@@ -32,6 +32,7 @@ class Network:
         balancer_subnets: For the load balancer.
         clients: Address ranges that may reach the load balancer.
         notes: What it costs and does not cover.
+        ways_out: Resources without which nothing in it reaches AWS.
     """
 
     resources: tuple[Resource, ...]
@@ -41,6 +42,7 @@ class Network:
     balancer_subnets: tuple[object, ...]
     clients: tuple[object, ...]
     notes: tuple[str, ...]
+    ways_out: tuple[str, ...] = ()
 
 
 def network(layout: Layout) -> Network:
@@ -125,6 +127,11 @@ def _new(layout: Layout) -> Network:
         subnets=private,
         balancer_subnets=public if given.public else private,
         clients=given.allowed_cidrs or (VPC_CIDR,),
+        ways_out=(
+            "PrivateRoute",
+            "PrivateRouteTableAssociationA",
+            "PrivateRouteTableAssociationB",
+        ),
         notes=(
             f"A new VPC with one NAT gateway: about {NAT_USD_PER_MONTH:.0f} USD a month and "
             "0.045 USD a GB, which fetched weights and images pay unless they lie in S3, whose "

@@ -159,10 +159,6 @@ def _instance_statements(layout: Layout) -> list[dict[str, Any]]:
             ),
             "Condition": {"ArnEquals": {"ecs:cluster": cluster}},
         },
-        {
-            **_allow("TagItself", ["ecs:TagResource"], [container_instances]),
-            "Condition": {"StringEquals": {"ecs:CreateAction": "RegisterContainerInstance"}},
-        },
     ]
     if layout.kind == "gpu":
         statements.append(

@@ -14,7 +14,7 @@ HTTPS_OUT = {
     "FromPort": 443,
     "ToPort": 443,
     "CidrIp": "0.0.0.0/0",
-    "Description": "AWS APIs, images and weights, over TLS; names come from the VPC's resolver",
+    "Description": "AWS APIs, images and weights, over TLS",
 }
 
 
@@ -45,11 +45,9 @@ def security_groups(layout: Layout, network: Network) -> tuple[Resource, ...]:
             # A rule to nowhere: without any, a group allows everything out.
             egress=[
                 {
-                    "IpProtocol": "icmp",
-                    "FromPort": 252,
-                    "ToPort": 86,
-                    "CidrIp": "255.255.255.255/32",
-                    "Description": "Nothing; the rule to the tasks stands by itself",
+                    "IpProtocol": "-1",
+                    "CidrIp": "127.0.0.1/32",
+                    "Description": "Nothing: the rule to the tasks stands by itself",
                 }
             ],
             metadata=_plain_http(layout),
@@ -108,15 +106,15 @@ def _group(
 
 
 def _plain_http(layout: Layout) -> dict[str, Any]:
-    if not layout.shipping.network.public:
+    if "0.0.0.0/0" not in layout.shipping.network.allowed_cidrs:
         return {}
     return {
         "checkov": {
             "skip": [
                 {
                     "id": "CKV_AWS_260",
-                    "comment": "The spec asks for an address on the internet; with a certificate "
-                    "port 80 only sends clients on to HTTPS.",
+                    "comment": "The spec lets the whole internet in, which is said aloud; with a "
+                    "certificate port 80 only sends clients on to HTTPS.",
                 }
             ]
         }

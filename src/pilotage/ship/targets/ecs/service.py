@@ -90,5 +90,6 @@ def service(layout: Layout, network: Network) -> Resource:
             "PropagateTags": "SERVICE",
         },
         # ECS refuses a target group that no listener uses, and a provider the cluster lacks.
-        depends_on=(LISTENER, CAPACITY_ASSOCIATION),
+        # Machines without a way out would never join.
+        depends_on=(LISTENER, CAPACITY_ASSOCIATION, *network.ways_out),
     )

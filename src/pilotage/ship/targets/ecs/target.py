@@ -15,8 +15,10 @@ from pilotage.ship.targets.ecs.load_balancer import load_balancer
 from pilotage.ship.targets.ecs.machines import ami_parameter, machines
 from pilotage.ship.targets.ecs.measurements import metric_filters
 from pilotage.ship.targets.ecs.names import (
+    ALLOWED_CIDR,
     CAPACITY_PROVIDER,
     CLUSTER,
+    DESIRED_COUNT,
     IMAGE_DIGEST,
     KEYS_SECRET,
     LOAD_BALANCER,
@@ -25,6 +27,8 @@ from pilotage.ship.targets.ecs.names import (
     SERVICE,
     TARGET_GROUP,
     TASK_DEFINITION,
+    ZONE_A,
+    ZONE_B,
 )
 from pilotage.ship.targets.ecs.network import Network, network
 from pilotage.ship.targets.ecs.prerequisites import prerequisites
@@ -46,9 +50,10 @@ class EcsTarget:
         """The stack's template, its parameters, and what a reviewer should know.
 
         ``extra`` holds "prerequisites", the graph of the stack that comes first (None where the
-        spec names image and keys), and "placeholders": parameters whose default stands for what
-        that stack and the push of the image tell; `apply` gives them their values and refuses to
-        go on without.
+        spec names image and keys); "placeholders": parameters whose default stands for what that
+        stack and the push of the image tell, without which `apply` must not go on; and "lookups":
+        names of parameters that `apply` asks AWS for (zones that offer the machine, the range of a
+        given VPC, the present number of tasks).
 
         Raises:
             UsageError: ECS cannot run it; says which field, which limit, and the fix.
@@ -74,6 +79,11 @@ class EcsTarget:
             extra={
                 "prerequisites": before,
                 "placeholders": _placeholders(planned, graph),
+                "lookups": tuple(
+                    one.name
+                    for one in graph.parameters
+                    if one.name in (ZONE_A, ZONE_B, ALLOWED_CIDR, DESIRED_COUNT)
+                ),
             },
         )
 

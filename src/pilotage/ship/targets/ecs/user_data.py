@@ -79,7 +79,6 @@ def _ecs_config(layout: Layout) -> str:
         "ECS_CONTAINER_START_TIMEOUT=20m",
         "ECS_IMAGE_PULL_BEHAVIOR=prefer-cached",
         "ECS_IMAGE_PULL_INACTIVITY_TIMEOUT=10m",
-        "ECS_CONTAINER_INSTANCE_PROPAGATE_TAGS_FROM=ec2_instance",
         'ECS_AVAILABLE_LOGGING_DRIVERS=["json-file","awslogs"]',
     ]
     if layout.kind == "gpu":
