@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import logging
@@ -183,6 +184,14 @@ def test_the_access_record_has_its_fields():
         "duration_ms": 180.0,
         "finish_reason": "stop",
     }
+
+
+def test_the_access_record_tells_how_long_a_request_waited():
+    stream = io.StringIO()
+    configure("json", "info", stream)
+    log_access(dataclasses.replace(RECORD, queue_s=0.0125), request_id="req-1", key=None)
+    (line,) = written(stream)
+    assert line["queue_ms"] == 12.5
 
 
 def test_the_access_record_is_silent_above_info():

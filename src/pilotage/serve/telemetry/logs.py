@@ -48,6 +48,7 @@ _ACCESS_FIELDS = (
     "status",
     "prompt_tokens",
     "completion_tokens",
+    "queue_ms",
     "ttft_ms",
     "duration_ms",
     "finish_reason",
@@ -130,6 +131,8 @@ def log_access(
         "duration_ms": round(record.duration_s * 1e3, 3),
         "finish_reason": finish_reason,
     }
+    if record.queue_s is not None:
+        fields["queue_ms"] = round(record.queue_s * 1e3, 3)
     if record.reason is not None:
         fields["reason"] = record.reason
     if trace_id is not None:
