@@ -9,7 +9,9 @@ name                            what it is the price of
 ``ml.g5.2xlarge``               an hour of a SageMaker instance
 ``bedrock/ID:input``            a million prompt tokens; ``:output``, ``:cache-read`` and
                                 ``:cache-write`` likewise, ``:image`` an image
-``bedrock/ID:model-unit``       an hour of a model unit of provisioned throughput
+``bedrock/ID:model-unit``       an hour of a model unit of provisioned throughput;
+                                ``:model-unit-one-month`` and ``:model-unit-six-months`` of one
+                                that is committed to for so long
 ``machine:hour``                an hour of a machine of one's own
 ``alb:hour`` …                  a service, see `SERVICE_UNITS`
 ==============================  ==========================================================
@@ -66,6 +68,8 @@ _TOKEN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "cache-write": MILLION_TOKENS,
         "image": "USD/image",
         "model-unit": HOUR,
+        "model-unit-one-month": HOUR,
+        "model-unit-six-months": HOUR,
     }
 )
 _INSTANCE: Final = re.compile(r"(ml\.)?[a-z][a-z0-9-]{0,15}\.[a-z0-9-]{2,20}", re.ASCII)

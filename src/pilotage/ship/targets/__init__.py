@@ -12,6 +12,16 @@ from pilotage.spec.shipping import TargetName
 # Target: its module and its class, which is made without arguments.
 _TARGETS: Final[dict[str, tuple[str, str]]] = {
     "ecs": ("pilotage.ship.targets.ecs", "EcsTarget"),
+    "sagemaker": ("pilotage.ship.targets.sagemaker", "SageMakerTarget"),
+    "sagemaker-async": ("pilotage.ship.targets.sagemaker", "SageMakerTarget"),
+    "lambda-bedrock": ("pilotage.ship.targets.lambda_bedrock", "LambdaBedrockTarget"),
+    "bedrock-provisioned": (
+        "pilotage.ship.targets.bedrock_provisioned",
+        "BedrockProvisionedTarget",
+    ),
+    "kubernetes": ("pilotage.ship.targets.kubernetes", "KubernetesTarget"),
+    "kserve": ("pilotage.ship.targets.kubernetes", "KServeTarget"),
+    "terraform": ("pilotage.ship.targets.terraform", "TerraformTarget"),
 }
 
 
