@@ -22,6 +22,7 @@ from pilotage.cli import (
     prove,
     route,
     serve,
+    ship,
     spec,
     top,
     tracker,
@@ -47,6 +48,7 @@ app.command("top")(top.top)
 app.command("devices")(devices.devices)
 app.add_typer(plan.app)
 app.add_typer(route.app)
+app.add_typer(ship.app)
 app.add_typer(cache.app)
 app.add_typer(spec.app)
 app.add_typer(keys.app)

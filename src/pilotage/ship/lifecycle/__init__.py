@@ -1,7 +1,14 @@
 """From rendered to running, and away again: diff, apply, status, logs, smoke, destroy."""
 
 from pilotage.ship.lifecycle.difference import Change, Difference
-from pilotage.ship.lifecycle.lifecycle import Agree, AgreeToDestroy, HasLogs, Lifecycle
+from pilotage.ship.lifecycle.lifecycle import (
+    Agree,
+    AgreeToDestroy,
+    HasEndpoint,
+    HasLogs,
+    HasWeights,
+    Lifecycle,
+)
 from pilotage.ship.lifecycle.outcome import (
     Applied,
     Destroyed,
@@ -19,7 +26,9 @@ __all__ = [
     "Change",
     "Destroyed",
     "Difference",
+    "HasEndpoint",
     "HasLogs",
+    "HasWeights",
     "Leftover",
     "Lifecycle",
     "LogLine",

@@ -29,6 +29,7 @@ from pilotage.ship.lifecycle.stack import Stack, StackResource, find_stack, reso
 from pilotage.ship.lifecycle.stack_change import FailedStackError, StackChange
 from pilotage.ship.lifecycle.teardown import being_destroyed, empty_capacity
 from pilotage.ship.lifecycle.waiting import TooLongError, Waiting
+from pilotage.ship.lifecycle.weights import weights_on_hosts
 from pilotage.ship.target import Rendered, Shipment
 
 _FAILURE_LINES = 20
@@ -150,6 +151,13 @@ class CloudFormationLifecycle:
                 hint="Say --address where one is",
             )
         return found
+
+    def weights(self, shipment: Shipment) -> tuple[str, ...]:
+        """See `HasWeights.weights`."""
+        service = service_in(self.aws, self._held(shipment))
+        if service is None:
+            return ()
+        return weights_on_hosts(self.aws, service, waiting=self.options.waiting)
 
     def destroy(self, shipment: Shipment, *, agree: AgreeToDestroy, say: Say) -> Destroyed:
         """See `Lifecycle.destroy`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
+from pilotage.ship.lifecycle.asking import Endpoint
 from pilotage.ship.lifecycle.difference import Difference
 from pilotage.ship.lifecycle.outcome import Applied, Destroyed, LogLine, Status
 from pilotage.ship.lifecycle.progress import Say
@@ -60,6 +61,28 @@ class Lifecycle(Protocol):
         Raises:
             PilotageError: Something could not be taken away; says what, and how to go on.
         """
+        ...
+
+
+@runtime_checkable
+class HasEndpoint(Protocol):
+    """A lifecycle whose endpoint can be asked from here."""
+
+    def endpoint(self, shipment: Shipment) -> Endpoint:
+        """What is asked for completions.
+
+        Raises:
+            TargetError: Nothing is there, or it cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A lifecycle that can look at the weights on the hosts."""
+
+    def weights(self, shipment: Shipment) -> tuple[str, ...]:
+        """What lies there, or why that is not known: a sentence a host."""
         ...
 
 

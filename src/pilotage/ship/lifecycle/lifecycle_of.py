@@ -11,6 +11,7 @@ from pilotage.ship.lifecycle.kubernetes import KubernetesLifecycle
 from pilotage.ship.lifecycle.lifecycle import Lifecycle
 from pilotage.ship.target import Shipment, Target
 from pilotage.ship.targets import target_of
+from pilotage.ship.targets.local.lifecycle import LocalLifecycle
 
 
 def lifecycle_of(
@@ -29,6 +30,8 @@ def lifecycle_of(
             return KubernetesLifecycle(options)
         case "ecs" | "sagemaker" | "sagemaker-async" | "lambda-bedrock":
             return CloudFormationLifecycle(Aws(shipment.shipping.region), options)
+        case "local":
+            return LocalLifecycle(options)
         case _:
             raise UsageError(
                 f"the target {shipment.target} is rendered here, and applied by its own tool",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -94,8 +95,9 @@ def check_quota(aws: Aws, shipment: Shipment, *, say: Say) -> None:
     # A rollout beside the old tasks needs their capacity twice.
     spare = 2 if shipment.shipping.rollout == "spare" else 1
     sizing = shipment.sizing
-    first = max(sizing.desired, sizing.min_replicas, 1) * instance.vcpus
-    most = max(sizing.max_replicas, sizing.desired * spare) * instance.vcpus
+    each = max(1, sizing.tasks_per_instance)
+    first = math.ceil(max(sizing.desired, sizing.min_replicas, 1) / each) * instance.vcpus
+    most = math.ceil(max(sizing.max_replicas, sizing.desired * spare) / each) * instance.vcpus
     free = limit - others
     if first > free:
         raise ResourceError(

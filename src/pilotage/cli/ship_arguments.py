@@ -1,0 +1,172 @@
+"""What all verbs of ``pilotage ship`` take, and what they make of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
+
+import typer
+
+from pilotage.cli.models_client import KEY_VARIABLE
+from pilotage.errors import UsageError
+from pilotage.spec import load, read_plan
+from pilotage.spec.shipping import TargetName
+from pilotage.units import parse_duration, printable
+
+if TYPE_CHECKING:
+    from pilotage.ship.lifecycle import Lifecycle
+    from pilotage.ship.target import Rendered, Shipment, Target
+
+_TARGETS: Final = get_args(TargetName)
+
+SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec file (.yaml).")]
+DeploymentOption = Annotated[
+    str | None, typer.Option(help="This deployment of a portfolio.", show_default=False)
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help=f"Which platform: {', '.join(_TARGETS)}.",
+        show_default="shipping.target, or the plan's",
+        autocompletion=lambda: list(_TARGETS),
+    ),
+]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option(help="The plan to follow: what pilotage plan --json wrote.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Ask here for completions, in place of the deployment's own address: a tunnel, a "
+        "domain name.",
+        show_default=False,
+    ),
+]
+PollOption = Annotated[
+    str, typer.Option(metavar="TIME", help="Time between two questions to the platform.")
+]
+LimitOption = Annotated[
+    str, typer.Option("--timeout", metavar="TIME", help="Longest time that one wait takes.")
+]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A parameter of the template, in place of what is found: ImageDigest=sha256:…",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a spec, a plan and a target come to.
+
+    Attributes:
+        shipment: What is shipped.
+        target: The platform.
+    """
+
+    shipment: Shipment
+    target: Target
+
+    def rendered(self) -> Rendered:
+        """The files, once they break no rule.
+
+        Raises:
+            UsageError: They break some; names the fields, the limits and the fixes.
+        """
+        from pilotage.ship.rules import check_rules  # noqa: PLC0415
+
+        rendered = self.target.render(self.shipment)
+        broken = check_rules(rendered, self.shipment)
+        if broken:
+            first, *others = (f"{one.where}: {one.found}; {one.limit}" for one in broken)
+            raise UsageError(
+                f"breaks {len(broken)} rule{'s' if others else ''} of {self.shipment.target}: "
+                + "; ".join([first, *others]),
+                where=broken[0].rule,
+                hint=". ".join(dict.fromkeys(one.fix for one in broken)),
+            )
+        return rendered
+
+
+def shipped(spec: Path, deployment: str | None, target: str | None, plan: Path | None) -> Shipped:
+    """What is to be shipped.
+
+    Raises:
+        SpecError: Spec or plan are wrong, or nothing fits; then with the plan's reason.
+        UsageError: There is no such target, or it cannot run this.
+    """
+    # What follows needs pydantic models and tables that `--help` does not.
+    from pilotage.ship.sizing_of import prepare  # noqa: PLC0415
+    from pilotage.ship.targets import target_of  # noqa: PLC0415
+
+    if target is not None and target not in _TARGETS:
+        raise UsageError(
+            f'there is no target "{printable(target[:40])}"',
+            where="--target",
+            hint="Targets: " + ", ".join(_TARGETS),
+        )
+    found = load(spec, deployment)
+    shipment = prepare(
+        found,
+        read_plan(plan) if plan is not None else None,
+        target=cast("TargetName | None", target),
+    )
+    return Shipped(shipment, target_of(shipment.target))
+
+
+def lifecycle(
+    wanted: Shipped,
+    *,
+    poll: str = "5s",
+    limit: str = "3h",
+    parameters: Sequence[str] = (),
+    address: str | None = None,
+    completion: bool = True,
+    keep: bool = False,
+    purge: bool = False,
+) -> Lifecycle:
+    """How it is applied and destroyed, with what the flags say.
+
+    Raises:
+        UsageError: A flag is malformed, or the target is only rendered.
+    """
+    from pilotage.ship.lifecycle.cloudformation import Options  # noqa: PLC0415
+    from pilotage.ship.lifecycle.lifecycle_of import lifecycle_of  # noqa: PLC0415
+    from pilotage.ship.lifecycle.waiting import Waiting  # noqa: PLC0415
+
+    if address is not None and not address.startswith(("http://", "https://")):
+        raise UsageError("should begin with http:// or https://", where="--address")
+    options = Options(
+        waiting=Waiting(poll_s=parse_duration(poll), limit_s=parse_duration(limit)),
+        parameters=_pairs(parameters),
+        address=address,
+        key=os.environ.get(KEY_VARIABLE) or None,
+        completion=completion,
+        keep=keep,
+        purge=purge,
+    )
+    return lifecycle_of(wanted.shipment, options, target=wanted.target)
+
+
+def _pairs(given: Sequence[str]) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for one in given:
+        name, mark, value = one.partition("=")
+        if not (name and mark):
+            raise UsageError(
+                f'"{printable(one[:60])}" is no parameter', where="--parameter", hint="NAME=VALUE"
+            )
+        pairs[name] = value
+    return pairs
