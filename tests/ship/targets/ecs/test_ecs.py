@@ -368,6 +368,24 @@ def test_the_server_reads_its_weights_and_nothing_else():
     assert "Policies" not in named(render(finance()), "TaskRole")
 
 
+def test_tiers_may_be_asked_and_no_other_model():
+    spec = """
+name: support
+routing:
+  tiers:
+    - {name: small, backends: [{kind: local}]}
+    - {name: big, backends: [{kind: bedrock, model: anthropic.claude-3-haiku-20240307-v1:0}]}
+    - {name: own, backends: [{kind: sagemaker, endpoint: house-model}]}
+"""
+    rendered = render(shipment(parse(spec, "support.yaml"), G5, {"scaling": {"metric": "none"}}))
+    (models,) = statements(rendered, "TaskRole", "AskModels")
+    assert [one.split(":", 2)[2] for one in models["Resource"]] == [
+        "bedrock:Region-id::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"
+    ]
+    (endpoints,) = statements(rendered, "TaskRole", "AskEndpoints")
+    assert endpoints["Resource"][0].endswith(":endpoint/house-model")
+
+
 # Scaling, alarms, spend
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pilotage.ship.graph import Graph
+from pilotage.ship.images import ImageFiles
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.machines import WEIGHTS_MIB_PER_S
 from pilotage.ship.targets.ecs.network import Network
@@ -99,7 +100,13 @@ def notes(layout: Layout, network: Network) -> tuple[str, ...]:
     return tuple(found)
 
 
-def readme(layout: Layout, graph: Graph, notes: tuple[str, ...], warnings: tuple[str, ...]) -> str:
+def readme(
+    layout: Layout,
+    graph: Graph,
+    notes: tuple[str, ...],
+    warnings: tuple[str, ...],
+    image: ImageFiles | None,
+) -> str:
     """A page for the reviewer, Markdown."""
     sizing = layout.sizing
     rows = (
@@ -143,7 +150,8 @@ def readme(layout: Layout, graph: Graph, notes: tuple[str, ...], warnings: tuple
         "- `template.yaml`: the stack.",
         "- `parameters.json`: its parameters. Those that stand for nothing yet (a digest of zeros, "
         "an account of zeros, 127.0.0.1/32) are given their values by `pilotage ship apply`.",
-        *(_before(layout)),
+        *_before(layout),
+        *_image(image),
         "",
         "## What is made",
         "",
@@ -159,6 +167,18 @@ def _before(layout: Layout) -> list[str]:
     return [
         "- `prerequisites.yaml`: the stack that comes first, with the image's repository and the "
         "secret of API keys: tasks start as soon as the main stack has a service."
+    ]
+
+
+def _image(image: ImageFiles | None) -> list[str]:
+    if image is None:
+        return []
+    return [
+        "- `image/`: the image, which is pushed before the main stack is made:",
+        "",
+        "```sh",
+        *image.commands,
+        "```",
     ]
 
 

@@ -1,7 +1,8 @@
 """Three roles, each with what it needs and on which resource.
 
 The execution role starts a container (image, secrets, log stream); the task role is what the
-server itself may do (read its weights); the instance role joins the cluster.
+server itself may do (read its weights, ask the tiers it routes to); the instance role joins the
+cluster.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pilotage.ship.targets.ecs.names import (
     TASK_ROLE,
 )
 from pilotage.ship.targets.ecs.secrets import Secrets
+from pilotage.ship.targets.lambda_bedrock.models import endpoint_resources, model_resources
 
 METRICS_NAMESPACE = "CWAgent"
 """Where the CloudWatch agent of an instance writes."""
@@ -108,6 +110,33 @@ def _execution_statements(image: Image, secrets: Secrets) -> list[dict[str, Any]
 
 
 def _task_statements(layout: Layout) -> list[dict[str, Any]]:
+    return [*_weights(layout), *_tiers(layout)]
+
+
+def _tiers(layout: Layout) -> list[dict[str, Any]]:
+    """Asking the models and endpoints that the spec routes to, and no others."""
+    found = []
+    # Converse and ConverseStream are allowed under these two names, too.
+    if models := model_resources(layout.shipment):
+        found.append(
+            _allow(
+                "AskModels",
+                ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
+                models,
+            )
+        )
+    if endpoints := endpoint_resources(layout.shipment):
+        found.append(
+            _allow(
+                "AskEndpoints",
+                ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"],
+                endpoints,
+            )
+        )
+    return found
+
+
+def _weights(layout: Layout) -> list[dict[str, Any]]:
     source = urlsplit(weights_address(layout))
     if source.scheme != "s3":
         return []

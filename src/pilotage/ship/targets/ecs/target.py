@@ -6,6 +6,7 @@ import json
 
 from pilotage.ship.cloudformation import template
 from pilotage.ship.graph import Attribute, Graph, Join, Ref
+from pilotage.ship.images import render_image
 from pilotage.ship.target import Rendered, Shipment
 from pilotage.ship.targets.ecs.alarms import alarms
 from pilotage.ship.targets.ecs.cluster import capacity, cluster
@@ -62,15 +63,18 @@ class EcsTarget:
         placed = network(planned)
         graph = _graph(planned, placed)
         before = prerequisites(planned)
+        built = render_image(shipment)
         files = {
             "template.yaml": template(graph),
             "parameters.json": _parameters(graph),
         }
         if before is not None:
             files["prerequisites.yaml"] = template(before)
-        said = warnings(planned)
-        known = notes(planned, placed)
-        files["README.md"] = readme(planned, graph, known, said)
+        said, known = warnings(planned), notes(planned, placed)
+        if built is not None:
+            files |= built.files
+            said, known = (*said, *built.warnings), (*known, *built.notes)
+        files["README.md"] = readme(planned, graph, known, said, built)
         return Rendered(
             files=files,
             graph=graph,
