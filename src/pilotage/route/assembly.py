@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
@@ -11,6 +12,7 @@ from pilotage.route.backends.backend import Backend
 from pilotage.route.backends.build import build_tiers
 from pilotage.route.backends.tier import Tier
 from pilotage.route.calibration import Calibration, check_policy
+from pilotage.route.drift import Alert
 from pilotage.route.estimators import Estimator
 from pilotage.route.estimators.fitted import FittedEstimator
 from pilotage.route.estimators.llm import LlmEstimator
@@ -20,6 +22,8 @@ from pilotage.route.verifiers import build_verifiers
 from pilotage.spec.routing import RoutingSpec
 from pilotage.spec.tiers import BackendSpec
 
+_LOG = logging.getLogger(__name__)
+
 
 def assemble(
     routing: RoutingSpec,
@@ -28,6 +32,7 @@ def assemble(
     sink: AttemptSink,
     local: Callable[[BackendSpec, str], Backend] | None = None,
     tiers: Mapping[str, Tier] | None = None,
+    on_alert: Callable[[Alert], None] | None = None,
 ) -> Router:
     """The router that a ``routing:`` section describes. It opens no connection yet.
 
@@ -38,6 +43,7 @@ def assemble(
         local: Makes a backend of this server's own model, given its spec and name; None where
             there is no server.
         tiers: Its tiers, where they are built already.
+        on_alert: Told when the calibration has left its bound; it is logged anyway.
 
     Raises:
         UsageError: The policy has not been shown to win, the calibration is for something else, an
@@ -48,12 +54,21 @@ def assemble(
     check_policy(routing, calibration)
     if tiers is None:
         tiers = build_tiers(routing, sink=sink, local=local, environ=environ)
+    if calibration is not None:
+        prices = {name: tier.price for name, tier in tiers.items()}
+        for name in calibration.stale_prices(prices):
+            _LOG.warning(
+                "the price of the tier %s is not the one that %s was made at; calibrate again",
+                name,
+                routing.calibration,
+            )
     return Router(
         routing,
         tiers,
         estimator=_estimator(routing, tiers, calibration),
         verifiers=build_verifiers(routing, tiers, calibration),
         calibration=calibration,
+        on_alert=on_alert,
     )
 
 

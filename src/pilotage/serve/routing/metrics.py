@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from pilotage.route.attempt import Attempt, AttemptSink
 from pilotage.route.backends.breaker import BreakerState
 from pilotage.route.backends.tier import Tier
+from pilotage.route.drift import Alert
 
 _STATES: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
@@ -29,6 +30,7 @@ class RouteMetrics:
         self._attempts: Counter[tuple[str, str, str, str]] = Counter()
         self._cost: dict[tuple[str, str], Decimal] = {}
         self._tokens: Counter[tuple[str, str]] = Counter()
+        self._alerts: Counter[str] = Counter()
         self._escalations = 0
         self._decision_s = 0.0
         self._decisions = 0
@@ -46,6 +48,10 @@ class RouteMetrics:
         self._cost[paid] = self._cost.get(paid, Decimal(0)) + attempt.cost
         self._tokens[tier, "input"] += attempt.usage.prompt_tokens
         self._tokens[tier, "output"] += attempt.usage.completion_tokens
+
+    def alerted(self, alert: Alert) -> None:
+        """Count an alert: a tier's answers are not as good as was predicted any more."""
+        self._alerts[alert.tier] += 1
 
     def answered(self, *, escalations: int, added_s: float) -> None:
         """Count a request that was answered.
@@ -85,6 +91,14 @@ class RouteMetrics:
             "Answers that were not good enough, so that another tier was asked.",
             value=self._escalations,
         )
+        alerts = CounterMetricFamily(
+            "pilotage_route_drift_alerts",
+            "Times that a tier's audited quality left what its calibration predicts.",
+            labels=["tier"],
+        )
+        for tier in self._tiers:
+            alerts.add_metric([tier], self._alerts[tier])
+        yield alerts
         yield from self._health()
         yield CounterMetricFamily(
             "pilotage_route_answers", "Routed requests that were answered.", value=self._decisions

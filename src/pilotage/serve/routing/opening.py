@@ -49,7 +49,7 @@ def open_routing(
     metrics = RouteMetrics(ledger)
     tiers = build_tiers(routing, sink=metrics, prices=prices, local=local, environ=environ)
     metrics.watch(tiers)
-    router = assemble(routing, environ=environ, sink=metrics, tiers=tiers)
+    router = assemble(routing, environ=environ, sink=metrics, tiers=tiers, on_alert=metrics.alerted)
     return Routing(
         model=routing.model,
         tiers=tiers,
