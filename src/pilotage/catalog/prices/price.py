@@ -47,6 +47,7 @@ SERVICE_UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "nat:hour": HOUR,
         "nat:gb": GB,
         "transfer:out-gb": GB,
+        "logs:gb": GB,
         "lambda:gb-second": "USD/GB-s",
         "lambda:request": "USD/request",
         "sagemaker:gb": GB,

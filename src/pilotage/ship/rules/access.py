@@ -157,10 +157,13 @@ def _narrow_ports(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
 @rule(
     "function-url",
     what="A function's URL without authentication spends your money for whoever calls it.",
-    limit="AuthType of a function URL is AWS_IAM",
+    limit="AuthType of a function URL is AWS_IAM, unless the spec is public to 0.0.0.0/0",
     source="Lambda Developer Guide, function URLs; checkov CKV_AWS_258",
 )
-def _function_url(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
+def _function_url(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]:
+    network = shipment.shipping.network
+    if network.public and "0.0.0.0/0" in network.allowed_cidrs:
+        return
     for one in of_type(rendered, "AWS::Lambda::Url"):
         if one.properties.get("AuthType") != "AWS_IAM":
             yield Finding(f"{one.name}.AuthType", text(one.properties.get("AuthType")), "AWS_IAM")
