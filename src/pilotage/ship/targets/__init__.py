@@ -21,6 +21,7 @@ _TARGETS: Final[dict[str, tuple[str, str]]] = {
     ),
     "kubernetes": ("pilotage.ship.targets.kubernetes", "KubernetesTarget"),
     "kserve": ("pilotage.ship.targets.kubernetes", "KServeTarget"),
+    "local": ("pilotage.ship.targets.local.target", "LocalTarget"),
     "terraform": ("pilotage.ship.targets.terraform", "TerraformTarget"),
 }
 

@@ -70,6 +70,8 @@ class Supervisor:
             wanted = None if self._ending else self._folder.wanted()
             if wanted is None:
                 self._settled = None
+                if not self._ending:
+                    self._good = None  # nothing is gone back to after a destroy
                 if self._stop():
                     break
             else:

@@ -65,7 +65,7 @@ def _replica(shipment: Shipment, name: str, number: int, share: DeviceSlice) -> 
         log=f"{name}.log",
         grace_s=max(60, sizing.grace_s),
         stop_s=sizing.stop_s,
-        environment={"PILOTAGE_HOME": str(default_home()), **devices},
+        environment={**_environment(), **devices},
     )
 
 
@@ -80,8 +80,13 @@ def _balancer(shipment: Shipment) -> Process:
         log="balancer.log",
         grace_s=_BALANCER_GRACE_S,
         stop_s=shipment.sizing.stop_s,
-        environment={"PILOTAGE_HOME": str(default_home())},
+        environment=_environment(),
     )
+
+
+def _environment() -> dict[str, str]:
+    """The cache that apply fetches into; and the source is the one that was rendered."""
+    return {"PILOTAGE_HOME": str(default_home()), "PILOTAGE_SOURCE": ""}
 
 
 def balancer_address(shipment: Shipment) -> str:
