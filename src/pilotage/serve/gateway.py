@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 _BEAT_S: Final = 0.5
 _KEEP_ALIVE_S: Final = 75
+_OUTLIVES_BALANCER_S: Final = 30
 CUT_OFF_EXIT: Final = 1
 """Exit code when the drain deadline passed with requests in flight."""
 
@@ -86,6 +87,11 @@ class Gateway:
         logs.configure(config.log_format, config.log_level)
         self._drain_timeout_s = serving.drain_timeout
         self._stalled_after_s = serving.hang_timeout
+        # A balancer in front keeps idle connections as long as an answer may take. If this end
+        # closed them first, a request on its way would be lost (a 502).
+        self._keep_alive_s = max(
+            _KEEP_ALIVE_S, math.ceil(serving.request_timeout) + _OUTLIVES_BALANCER_S
+        )
         self._was_ready = False
         self._draining = False
         names = [model.name for model in config.models]
@@ -160,7 +166,7 @@ class Gateway:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_keep_alive=self._keep_alive_s,
             )
         )
         listener = socket.socket(fileno=self._config.listener_fd)
