@@ -61,13 +61,18 @@ def manifest(kind: str, *path: str | int, value: Any) -> Edit:
     """Sets (or removes) what lies at a path of the first Kubernetes object of a kind."""
 
     def edit(rendered: Rendered) -> Rendered:
-        files = {}
+        files = dict(rendered.files)
+        changed = 0
         for name, content in rendered.files.items():
+            if not name.endswith(".yaml") or "apiVersion" not in content:
+                continue
             documents = list(yaml.safe_load_all(content))
-            documents = [
+            edited = [
                 _changed(one, path, value) if one["kind"] == kind else one for one in documents
             ]
-            files[name] = yaml.safe_dump_all(documents)
+            changed += edited != documents
+            files[name] = yaml.safe_dump_all(edited)
+        assert changed, f"no {kind} was changed"
         return replace(rendered, files=files)
 
     return edit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import good_renders as good
@@ -14,8 +15,13 @@ from good_renders import GONE, Case, Edit, add, ami, both, manifest, put
 
 from pilotage.ship.graph import Ref, Resource
 from pilotage.ship.rules import RULES, check_rules
+from pilotage.ship.sizing_of import prepare
+from pilotage.ship.target import Shipment
 from pilotage.ship.targets import target_of
+from pilotage.spec import load
+from pilotage.spec.shipping import TargetName
 
+CHATBOT = Path(__file__).parents[3] / "examples" / "chatbot.yaml"
 _TASK, _SERVICE = "AWS::ECS::TaskDefinition", "AWS::ECS::Service"
 _GROUP, _PROVIDER = "AWS::AutoScaling::AutoScalingGroup", "AWS::ECS::CapacityProvider"
 _TEMPLATE, _ROLE = "AWS::EC2::LaunchTemplate", "AWS::IAM::Role"
@@ -446,5 +452,72 @@ def test_the_real_rendering_breaks_nothing(real: Case) -> None:
 )
 def test_a_change_of_the_real_rendering_is_refused(name: str, edit: Edit, real: Case) -> None:
     rendered, shipment = real
+    broken = check_rules(edit(rendered), shipment)
+    assert {one.rule for one in broken} == {name}, [str(one) for one in broken]
+
+
+def _kubernetes(tensor_parallel: int = 1, target: TargetName = "kubernetes") -> Case:
+    """What the Kubernetes targets render."""
+    kind = "g5.12xlarge" if tensor_parallel > 1 else "g5.2xlarge"
+    plan = ship_plans.plan(kind, count=2, tensor_parallel=tensor_parallel)
+    return _rendered(prepare(ship_plans.spec(), plan, target=target))
+
+
+def _sagemaker(strategy: str = "sagemaker-realtime") -> Case:
+    """What the SageMaker targets render."""
+    return _rendered(prepare(ship_plans.spec(), ship_plans.plan(strategy=strategy, count=2)))
+
+
+def _rendered(shipment: Shipment) -> Case:
+    return target_of(shipment.target).render(shipment), shipment
+
+
+def _function() -> Case:
+    return _rendered(prepare(load(CHATBOT), None, target="lambda-bedrock"))
+
+
+def _units() -> Case:
+    plan = ship_plans.plan(None, strategy="bedrock-provisioned", engine=None, count=2)
+    return _rendered(prepare(ship_plans.spec(), plan))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        _kubernetes,
+        partial(_kubernetes, 4),
+        partial(_kubernetes, target="kserve"),
+        partial(_kubernetes, target="terraform"),
+        _sagemaker,
+        partial(_sagemaker, "sagemaker-async"),
+        _function,
+        _units,
+    ],
+)
+def test_what_other_targets_render_breaks_nothing(case: Callable[[], Case]) -> None:
+    assert [str(one) for one in check_rules(*case())] == []
+
+
+_REAL: dict[Any, Callable[[], Case]] = {
+    good.kubernetes: _kubernetes,
+    good.sagemaker: _sagemaker,
+    good.function: _function,
+}
+_ON_REAL = [
+    *(
+        (name, _REAL[case], edit)
+        for name, case, edit in ELSEWHERE
+        if case in _REAL and name != "k8s-scaling"
+    ),
+    # They scale by KEDA.
+    ("k8s-scaling", _kubernetes, manifest("ScaledObject", "spec", "maxReplicaCount", value=50)),
+]
+
+
+@pytest.mark.parametrize(("name", "case", "edit"), _ON_REAL, ids=[name for name, *_ in _ON_REAL])
+def test_a_change_of_what_they_render_is_refused(
+    name: str, case: Callable[[], Case], edit: Edit
+) -> None:
+    rendered, shipment = case()
     broken = check_rules(edit(rendered), shipment)
     assert {one.rule for one in broken} == {name}, [str(one) for one in broken]
