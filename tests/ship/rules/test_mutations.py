@@ -344,6 +344,18 @@ ELSEWHERE: list[tuple[str, Callable[[], Case], Edit]] = [
         good.kubernetes,
         manifest("HorizontalPodAutoscaler", "spec", "maxReplicas", value=1),
     ),
+    (
+        "k8s-scaling",
+        good.kubernetes,
+        both(
+            manifest(
+                "HorizontalPodAutoscaler",
+                "spec",
+                value={"minReplicaCount": 2, "maxReplicaCount": 50},
+            ),
+            manifest("HorizontalPodAutoscaler", "kind", value="ScaledObject"),
+        ),
+    ),
     ("k8s-image", good.kubernetes, pod("image", value="receipts:latest")),
     (
         "secret-plain",
@@ -468,6 +480,11 @@ def _sagemaker(strategy: str = "sagemaker-realtime") -> Case:
     return _rendered(prepare(ship_plans.spec(), ship_plans.plan(strategy=strategy, count=2)))
 
 
+def _scaled() -> Case:
+    spec = ship_plans.spec(shipping={"scaling": {"max": 6}})
+    return _rendered(prepare(spec, ship_plans.plan(count=2), target="kubernetes"))
+
+
 def _rendered(shipment: Shipment) -> Case:
     return target_of(shipment.target).render(shipment), shipment
 
@@ -486,6 +503,7 @@ def _units() -> Case:
     [
         _kubernetes,
         partial(_kubernetes, 4),
+        _scaled,
         partial(_kubernetes, target="kserve"),
         partial(_kubernetes, target="terraform"),
         _sagemaker,
@@ -509,8 +527,12 @@ _ON_REAL = [
         for name, case, edit in ELSEWHERE
         if case in _REAL and name != "k8s-scaling"
     ),
-    # They scale by KEDA.
-    ("k8s-scaling", _kubernetes, manifest("ScaledObject", "spec", "maxReplicaCount", value=50)),
+    # They scale only where there is something between least and most.
+    (
+        "k8s-scaling",
+        _scaled,
+        manifest("HorizontalPodAutoscaler", "spec", "maxReplicas", value=50),
+    ),
 ]
 
 
