@@ -41,7 +41,7 @@ format: dev  ## Format the code
 lock: dev  ## Re-lock the dependencies (versions and hashes, no addresses)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
 
-bench: dev bench-serving bench-overload bench-faults bench-start bench-loadgen bench-fetch bench-images bench-encoders bench-buckets bench-plan bench-simulate  ## Everything we claim, as ratios
+bench: dev bench-serving bench-overload bench-faults bench-start bench-loadgen bench-fetch bench-images bench-encoders bench-buckets bench-plan bench-plan-host bench-simulate bench-gateway bench-cascade  ## Everything we claim, as ratios
 
 bench-overload: dev  ## 3 x capacity: accepted requests keep the target, the rest is a truthful 429
 	@$(BIN)/python bench/overload.py --json bench/results/overload.json $(ARGS)
