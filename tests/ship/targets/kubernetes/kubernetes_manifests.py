@@ -51,7 +51,7 @@ def objects(files: Mapping[str, str]) -> list[Manifest]:
         one
         for path, text in sorted(files.items())
         if path.endswith(".yaml")
-        for one in yaml.safe_load_all(text)
+        for one in yaml.load_all(text, yaml.CSafeLoader)
     ]
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from goldens import check_golden
 from kubernetes_manifests import captions, finance, flat, objects, receipts, render, resized
 
 from pilotage.ship.rules import check_rules
-from pilotage.ship.target import Shipment
+from pilotage.ship.target import Rendered
 from pilotage.spec import Deployment, parse
 
 SHIPMENTS = {
@@ -44,6 +45,11 @@ OTHERS = {
 VERSIONS = ("1.30", "1.37")
 
 
+@cache
+def rendered(name: str) -> Rendered:
+    return render((SHIPMENTS | OTHERS)[name])
+
+
 def as_pod(spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec}
 
@@ -62,16 +68,16 @@ def embedded_pods(one: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", SHIPMENTS)
 def test_renders_are_as_kept(name: str) -> None:
-    check_golden(name, flat(render(SHIPMENTS[name]).files))
+    check_golden(name, flat(rendered(name).files))
 
 
-@pytest.mark.parametrize("shipment", (SHIPMENTS | OTHERS).values(), ids=SHIPMENTS | OTHERS)
-def test_every_manifest_keeps_its_schema(shipment: Shipment) -> None:
+@pytest.mark.parametrize("name", SHIPMENTS | OTHERS)
+def test_every_manifest_keeps_its_schema(name: str) -> None:
     checked = 0
-    for one in objects(render(shipment).files):
+    for one in objects(rendered(name).files):
         schema = SCHEMAS.get((one["apiVersion"], one["kind"]))
         core = [one, *embedded_pods(one)] if schema is None else embedded_pods(one)
-        for version in VERSIONS:
+        for version in VERSIONS if name in SHIPMENTS else VERSIONS[:1]:
             for manifest in core:
                 kubernetes_validate.validate(manifest, version, strict=True)
         if schema is not None:
@@ -80,9 +86,9 @@ def test_every_manifest_keeps_its_schema(shipment: Shipment) -> None:
     assert checked >= 3
 
 
-@pytest.mark.parametrize("shipment", (SHIPMENTS | OTHERS).values(), ids=SHIPMENTS | OTHERS)
-def test_references_between_objects_meet(shipment: Shipment) -> None:
-    found = objects(render(shipment).files)
+@pytest.mark.parametrize("name", SHIPMENTS | OTHERS)
+def test_references_between_objects_meet(name: str) -> None:
+    found = objects(rendered(name).files)
     made = {(one["kind"], one["metadata"]["name"]) for one in found if "metadata" in one}
     text = json.dumps(found)
     for one in found:
@@ -106,10 +112,9 @@ def test_references_between_objects_meet(shipment: Shipment) -> None:
     assert '"kind": "Secret"' not in text
 
 
-@pytest.mark.parametrize("shipment", (SHIPMENTS | OTHERS).values(), ids=SHIPMENTS | OTHERS)
-def test_no_rule_is_broken(shipment: Shipment) -> None:
-    broken = check_rules(render(shipment), shipment)
-    assert broken == []
+@pytest.mark.parametrize("name", SHIPMENTS | OTHERS)
+def test_no_rule_is_broken(name: str) -> None:
+    assert check_rules(rendered(name), (SHIPMENTS | OTHERS)[name]) == []
 
 
 def test_a_misspelt_field_would_be_found() -> None:
@@ -124,7 +129,7 @@ def test_a_misspelt_field_would_be_found() -> None:
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("name", ["kubernetes-receipts", "kserve-finance"])
 def test_kustomize_builds_it(name: str, tmp_path: Path) -> None:
-    files = render(SHIPMENTS[name]).files
+    files = rendered(name).files
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
