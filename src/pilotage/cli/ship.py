@@ -6,6 +6,7 @@ import typer
 
 from pilotage.cli.ship_apply import apply, destroy, diff
 from pilotage.cli.ship_cost import cost
+from pilotage.cli.ship_images import images
 from pilotage.cli.ship_render import render
 from pilotage.cli.ship_watch import logs, smoke, status
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("render")(render)
+app.command("images")(images)
 app.command("diff")(diff)
 app.command("cost")(cost)
 app.command("apply")(apply)

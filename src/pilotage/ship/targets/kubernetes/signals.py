@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.kubernetes.names import object_name
@@ -40,9 +40,6 @@ class Signal:
     target: float
     sums: bool
     why: str
-
-
-ScaledBy = Literal["p90_latency", "queue", "tokens_in_flight", "requests", "gpu"]
 
 
 def signal_of(shipment: Shipment, *, engine_metrics: bool = False) -> Signal | None:
