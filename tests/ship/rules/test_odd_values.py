@@ -1,4 +1,4 @@
-"""Rules read whatever a rendering holds: a reference, nothing, a wrong type never make them fail."""
+"""Rules read whatever a rendering holds: a reference, nothing, a wrong type make none fail."""
 
 from __future__ import annotations
 
