@@ -160,7 +160,7 @@ def _rollout_notes(shipment: Shipment) -> tuple[str, ...]:
 
 def _warnings(shipment: Shipment) -> tuple[str, ...]:
     shipping, found = shipment.shipping, []
-    if shipping.network.certificate_arn is None:
+    if shipment.target == "kubernetes" and shipping.network.certificate_arn is None:
         found.append("Plain HTTP: the Service has no certificate; put TLS in front of it.")
     if shipping.scaling.spot_share > 0:
         found.append(
