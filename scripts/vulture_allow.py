@@ -142,3 +142,13 @@ _.time_s
 _.timeline
 _.wait_probability
 _.with_efficiency
+
+# Routing: what rich and Starlette read, the fields of a file, and of what programs are told.
+_.justify
+_.background
+_.n_predict
+_.over_best
+_.mean_rate
+_.spilled
+_.failing
+fit_classifier
