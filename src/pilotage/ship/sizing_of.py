@@ -292,8 +292,14 @@ def _provided(
         weights_gib=0,
         engine="bedrock",
         notes=(
-            f"{_FUNCTION_MIB} MiB for a function that waits for answers: Python, boto3 and the "
-            "router take about 300 MB, and CPU comes with memory.",
+            *(
+                (
+                    f"{_FUNCTION_MIB} MiB for a function that waits for answers: Python, boto3 and "
+                    "the router take about 300 MB, and CPU comes with memory.",
+                )
+                if target == "lambda-bedrock"
+                else ()
+            ),
             "The provider holds the weights: nothing is fetched or loaded.",
             *counts.notes,
         ),

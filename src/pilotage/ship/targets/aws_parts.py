@@ -155,21 +155,24 @@ class Metric:
     statistic: str
     dimensions: Mapping[str, object]
 
-    def query(self, key: str, period_s: int, *, returned: bool = False) -> dict[str, Any]:
-        """As a query of metric mathematics, under the id ``key``."""
-        return {
-            "Id": key,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": self.namespace,
-                    "MetricName": self.name,
-                    "Dimensions": self.named(),
-                },
-                "Period": period_s,
-                "Stat": self.statistic,
+    def query(
+        self, key: str, period_s: int | None = None, *, returned: bool = False
+    ) -> dict[str, Any]:
+        """As a query of metric mathematics, under the id ``key``.
+
+        Alarms say how long a value sums up; scaling policies may not, theirs is a minute.
+        """
+        stat: dict[str, Any] = {
+            "Metric": {
+                "Namespace": self.namespace,
+                "MetricName": self.name,
+                "Dimensions": self.named(),
             },
-            "ReturnData": returned,
+            "Stat": self.statistic,
         }
+        if period_s is not None:
+            stat["Period"] = period_s
+        return {"Id": key, "MetricStat": stat, "ReturnData": returned}
 
     def named(self) -> list[dict[str, object]]:
         """The dimensions as CloudWatch takes them."""

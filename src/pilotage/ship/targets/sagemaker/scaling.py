@@ -20,7 +20,7 @@ from typing import Any, Final
 from pilotage.errors import UsageError
 from pilotage.ship.graph import Attribute, Join, Ref, Resource
 from pilotage.ship.target import Shipment
-from pilotage.ship.targets.aws_parts import Bound, Metric, alarm
+from pilotage.ship.targets.aws_parts import Bound, Metric, alarm, tag_list
 from pilotage.ship.targets.sagemaker import names
 from pilotage.ship.targets.sagemaker.config import by_components, concurrency
 from pilotage.ship.targets.sagemaker.metrics import endpoint_metric, hardware_metric, model_metric
@@ -71,6 +71,7 @@ def _scalable(shipment: Shipment) -> Resource:
             "ScalableDimension": dimension,
             "MinCapacity": shipment.sizing.min_replicas,
             "MaxCapacity": max(1, shipment.sizing.max_replicas),
+            "Tags": tag_list(shipment),
         },
         depends_on=(names.COMPONENT,) if by_components(shipment) else (),
     )
@@ -129,7 +130,7 @@ def _held(shipment: Shipment) -> dict[str, Any]:
             seconds = scaling.target or _latency(shipment)
             # SageMaker measures in microseconds; a percentile is no top-level statistic.
             queries = [
-                model_metric(shipment, "ModelLatency", "p90").query("latency", 60, returned=True)
+                model_metric(shipment, "ModelLatency", "p90").query("latency", returned=True)
             ]
             return _customised(queries, seconds * 1e6)
         case "gpu":
@@ -151,7 +152,7 @@ def _gpu(shipment: Shipment) -> dict[str, Any]:
             hint="Use queue or requests",
         )
     # SageMaker adds the GPUs up: four of them reach 400.
-    used = hardware_metric(shipment, "GPUUtilization", "Average").query("used", 60)
+    used = hardware_metric(shipment, "GPUUtilization", "Average").query("used")
     share = {"Id": "share", "Expression": f"used / {gpus}", "ReturnData": True}
     return _customised([used, share], shipment.shipping.scaling.target or _GPU_PERCENT)
 

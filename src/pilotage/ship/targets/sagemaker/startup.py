@@ -41,6 +41,9 @@ class Startup:
 def startup_of(sizing: Sizing, *, downloaded: bool) -> Startup:
     """The time-outs of a deployment: its predictions, with the margin of its grace.
 
+    The container always gets the whole grace, also where SageMaker downloads the weights: waiting
+    costs nothing where all goes well.
+
     Args:
         sizing: Predicted fetch and load, and the grace that was made of them.
         downloaded: Whether SageMaker downloads the weights, from S3.
@@ -49,23 +52,18 @@ def startup_of(sizing: Sizing, *, downloaded: bool) -> Startup:
         UsageError: The prediction alone is beyond what SageMaker waits.
     """
     needed = sizing.fetch_s + sizing.load_s
-    margin = max(1.0, sizing.grace_s / needed) if needed else 1.0
-    if not downloaded:
-        _check(needed, "fetching and loading the weights", _FROM_S3)
-        return Startup(
-            download_s=None,
-            container_s=_within(max(needed * margin, sizing.grace_s)),
-            notes=_capped(needed * margin, "the container's start"),
+    if needed > LONGEST_S:
+        raise UsageError(
+            f"fetching and loading the weights takes {needed:,.0f} s by prediction; SageMaker "
+            f"waits {LONGEST_S} s at most",
+            where="shipping.target",
+            hint=_SMALLER if downloaded else f"{_FROM_S3}. {_SMALLER}",
         )
-    _check(sizing.fetch_s, "downloading the weights from S3", _SMALLER)
-    _check(sizing.load_s, "loading the weights", _SMALLER)
+    margin = max(1.0, sizing.grace_s / needed) if needed else 1.0
     return Startup(
-        download_s=_within(sizing.fetch_s * margin),
-        container_s=_within(sizing.load_s * margin),
-        notes=(
-            *_capped(sizing.fetch_s * margin, "the download"),
-            *_capped(sizing.load_s * margin, "the container's start"),
-        ),
+        download_s=_within(sizing.fetch_s * margin) if downloaded else None,
+        container_s=_within(sizing.grace_s),
+        notes=_capped(sizing.grace_s),
     )
 
 
@@ -73,29 +71,17 @@ _SMALLER: Final = (
     "Quantise the model (fp8, AWQ), take an instance with more network bandwidth, or ship to ecs, "
     "where the grace has no such bound"
 )
-_FROM_S3: Final = (
-    "Copy the weights to S3 and name them in shipping.weights_uri: their download then has "
-    f"{LONGEST_S} s of its own. Or ship to ecs, where the grace has no such bound"
-)
-
-
-def _check(seconds: float, what: str, hint: str) -> None:
-    if seconds > LONGEST_S:
-        raise UsageError(
-            f"{what} takes {seconds:,.0f} s by prediction; SageMaker waits {LONGEST_S} s at most",
-            where="shipping.target",
-            hint=hint,
-        )
+_FROM_S3: Final = "Copy the weights to S3 in the same region (shipping.weights_uri)"
 
 
 def _within(seconds: float) -> int:
     return min(LONGEST_S, max(SHORTEST_S, math.ceil(seconds)))
 
 
-def _capped(wanted: float, what: str) -> tuple[str, ...]:
+def _capped(wanted: float) -> tuple[str, ...]:
     if wanted <= LONGEST_S:
         return ()
     return (
-        f"The time-out of {what} is SageMaker's longest, {LONGEST_S} s; with its margin the "
+        f"The start-up time-out is SageMaker's longest, {LONGEST_S} s; with its margin the "
         f"prediction asks for {wanted:,.0f} s.",
     )
