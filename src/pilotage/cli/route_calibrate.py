@@ -30,7 +30,7 @@ _STEPS = {
     "thresholds": "certifying thresholds",
     "policies": "replaying policies",
 }
-_MODELS = ("classifier", "logprobs", "judge", "accept", "later")
+_MODELS = ("classifier", "logprobs", "scorer", "judge", "accept", "later")
 """Fields of the file that hold models: numbers for machines, left out of what is printed."""
 
 
@@ -213,7 +213,8 @@ def _figures(found: Calibration) -> Table:
             f"{one.quality:.3f}",
             f"{one.usd * 1000:.4g}",
             f"{one.generations:.2f}",
-            f"{one.over_mix.value:+.3f} ({one.over_mix.low:+.3f} to {one.over_mix.high:+.3f})",
+            f"{one.over_mix.value:+.3f} "
+            f"({one.over_mix.low:+.3f} to {one.over_mix.high:+.3f})",
             f"{_percent(one.saved.value)} ({_percent(one.saved.low)} to {_percent(one.saved.high)})",
             "[green]yes[/green]" if one.beats else "[red]no[/red]",
         )
@@ -223,8 +224,8 @@ def _figures(found: Calibration) -> Table:
 def _thresholds(found: Calibration) -> Iterator[str]:
     if len(found.tiers) > 1 and not found.setup.signals:
         yield (
-            "No cascade could be measured: it needs log-probabilities or a judge's scores in the "
-            "data."
+            "No cascade could be measured: it needs answers, log-probabilities or a judge's "
+            "scores in the data."
         )
     for tier, one in found.thresholds.items():
         if one.value is None or one.quality is None:
@@ -258,6 +259,12 @@ def _to_do(found: Calibration, routing: RoutingSpec, path: Path) -> Iterator[str
         if missing:
             checks = [*routing.verifier.checks, *missing]
             yield f"In the spec: routing.verifier.checks: [{', '.join(checks)}]"
+        if set(found.setup.signals) != {"logprobs"} and not routing.stream_buffer:
+            # Of the beginning that is held back only log-probabilities say anything.
+            yield (
+                "Scorer and judge read whole answers. For streams, in the spec: "
+                "routing.stream_buffer: true"
+            )
 
 
 def _percent(share: float) -> str:

@@ -50,5 +50,5 @@ class Demand:
 
     @property
     def busiest_rate(self) -> float:
-        """Requests a second that capacity is planned for: the busiest minutes'; batch work waits."""
+        """Requests a second that capacity is planned for: the peak's; batch work waits."""
         return self.rate if self.shape == "batch" else self.peak
