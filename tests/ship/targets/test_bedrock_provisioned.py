@@ -258,7 +258,7 @@ def test_the_whole_way(api):
     shipment, said = units(), []
     rendered = BedrockProvisionedTarget(BOOK, months=0.5).render(shipment)
     lifecycle = lifecycle_on(api)
-    assert isinstance(lifecycle, Lifecycle)
+    assert isinstance(target_of("bedrock-provisioned"), Lifecycle)
     assert lifecycle.status(shipment).absent
 
     refused = lifecycle.apply(shipment, rendered, agree=lambda _: False, say=said.append)

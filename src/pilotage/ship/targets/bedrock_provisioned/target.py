@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pilotage.catalog.prices import PriceBook, UnknownPriceError, load_price_book
 from pilotage.fetch import default_home
 from pilotage.ship.target import Rendered, Shipment
+from pilotage.ship.targets.bedrock_provisioned.lifecycle import BedrockLifecycle
 from pilotage.ship.targets.bedrock_provisioned.request import FILE, ThroughputRequest, request_of
 from pilotage.ship.targets.bedrock_provisioned.spend import Spend, cheapest, offers
 
 
-class BedrockProvisionedTarget:
-    """Model units of Amazon Bedrock.
+class BedrockProvisionedTarget(BedrockLifecycle):
+    """Model units of Amazon Bedrock: a target that is its own lifecycle.
 
     Args:
         prices: The price book; that of the shipment's region and Pilotage's home if None.
@@ -21,7 +22,7 @@ class BedrockProvisionedTarget:
     """
 
     def __init__(self, prices: PriceBook | None = None, *, months: float = 1.0) -> None:
-        self._prices = prices
+        super().__init__(prices=prices)
         self._months = months
 
     def render(self, shipment: Shipment) -> Rendered:
