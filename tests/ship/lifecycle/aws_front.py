@@ -6,10 +6,12 @@ that a resource type is not supported are collected: a stack that it calls compl
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import threading
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +61,27 @@ class Front:
     unsupported: list[str] = field(default_factory=list)
     url: str = ""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes it the endpoint."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def reset(self) -> None:
+        """An empty AWS, and nothing asked yet."""
+        asked = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")
+        with urllib.request.urlopen(asked) as answer:
+            answer.read()
+        self.asked.clear()
+        self.answers.clear()
+        self.unsupported.clear()
+
     def actions(self) -> list[str]:
         return [one.action for one in self.asked]
 
@@ -77,8 +100,6 @@ class Front:
             start(f"{reply.status} X", [("Content-Type", reply.kind),
                                         ("Content-Length", str(len(text)))])  # fmt: skip
             return [text]
-        import io
-
         environ["wsgi.input"] = io.BytesIO(body)
         return self.app(environ, start)  # type: ignore[no-any-return]
 
@@ -108,31 +129,56 @@ def quota(vcpus: float) -> Answer:
 
 @contextmanager
 def running_front() -> Iterator[Front]:
-    """One for a while, as the endpoint of this process's environment."""
+    """One for a while; `Front.environment` makes it the endpoint of a process."""
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    logging.getLogger("moto").setLevel(logging.CRITICAL)
     front = Front(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, front, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     front.url = f"http://127.0.0.1:{server.server_port}"
-    environment = {
-        "AWS_ENDPOINT_URL": front.url,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
     try:
-        with (
-            mock.patch.dict(os.environ, environment),
-            mock.patch.object(parsing.warnings, "warn", front.warned),
-        ):
+        with mock.patch.object(parsing.warnings, "warn", front.warned):
             yield front
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def stack_xml(
+    front: Front, status: str, *, name: str, tags: dict[str, str], stack_id: str | None = None
+) -> Reply:
+    """What DescribeStacks says of a stack in a state that moto cannot be in."""
+    del front
+    told = "".join(
+        f"<member><Key>{key}</Key><Value>{value}</Value></member>" for key, value in tags.items()
+    )
+    where = stack_id or f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{name}/1"
+    return Reply(
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>"
+        f"<StackId>{where}</StackId><StackName>{name}</StackName>"
+        f"<StackStatus>{status}</StackStatus><CreationTime>2026-11-22T10:00:00Z</CreationTime>"
+        f"<Tags>{told}</Tags></member></Stacks></DescribeStacksResult></DescribeStacksResponse>",
+        kind="text/xml",
+    )
+
+
+def events_xml(*events: tuple[str, str, str, str]) -> Reply:
+    """What DescribeStackEvents says, newest first: name, type, status, reason."""
+    told = "".join(
+        f"<member><EventId>{number}</EventId><StackId>s</StackId><StackName>s</StackName>"
+        f"<LogicalResourceId>{name}</LogicalResourceId><ResourceType>{kind}</ResourceType>"
+        f"<ResourceStatus>{status}</ResourceStatus>"
+        f"<ResourceStatusReason>{reason}</ResourceStatusReason>"
+        "<Timestamp>2026-11-22T10:00:00Z</Timestamp></member>"
+        for number, (name, kind, status, reason) in enumerate(events)
+    )
+    return Reply(
+        "<DescribeStackEventsResponse><DescribeStackEventsResult><StackEvents>"
+        f"{told}</StackEvents></DescribeStackEventsResult></DescribeStackEventsResponse>",
+        kind="text/xml",
+    )
 
 
 def _read(environ: dict[str, Any], body: bytes) -> Request:
