@@ -238,7 +238,12 @@ def test_image_and_keys_come_first_and_apply_goes_on_after_the_push(front: Front
         here.apply(shipped, files, agree=seen.agree, say=seen.say)
     assert "docker push" in str(caught.value.hint)
     ecr = boto3.client("ecr", region_name=REGION)
-    manifest = {"schemaVersion": 2, "config": {"digest": "sha256:" + "0" * 64}, "layers": []}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "0" * 64, "size": 1},
+        "layers": [],
+    }
     pushed = ecr.put_image(repositoryName=NAME, imageManifest=json.dumps(manifest), imageTag="1")[
         "image"
     ]["imageId"]["imageDigest"]
