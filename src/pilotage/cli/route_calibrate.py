@@ -207,15 +207,14 @@ def _figures(found: Calibration) -> Table:
         table.add_row(tier, *figures)
     table.add_section()
     for policy, fit in found.policies.items():
-        one = fit.comparison
+        one, saved = fit.comparison, fit.comparison.saved
         table.add_row(
             policy,
             f"{one.quality:.3f}",
             f"{one.usd * 1000:.4g}",
             f"{one.generations:.2f}",
-            f"{one.over_mix.value:+.3f} "
-            f"({one.over_mix.low:+.3f} to {one.over_mix.high:+.3f})",
-            f"{_percent(one.saved.value)} ({_percent(one.saved.low)} to {_percent(one.saved.high)})",
+            f"{one.over_mix.value:+.3f} ({one.over_mix.low:+.3f} to {one.over_mix.high:+.3f})",
+            f"{_percent(saved.value)} ({_percent(saved.low)} to {_percent(saved.high)})",
             "[green]yes[/green]" if one.beats else "[red]no[/red]",
         )
     return table

@@ -136,6 +136,7 @@ class Gateway:
             metrics=self._metrics,
             render_metrics=self._render_metrics,
             keys=KeyStore(Path(config.key_file)),
+            platform_only=serving.access == "platform",
             rate_limits=RateLimiter(),
             limits=Limits(
                 max_body_bytes=serving.max_body,

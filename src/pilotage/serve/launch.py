@@ -84,7 +84,7 @@ def plan_serving(deployment: Deployment, paths: Sequence[Path]) -> ServePlan:
     serving = deployment.serving
     key_file = serving.api_keys or default_key_file()
     has_keys = KeyStore(key_file).any_keys
-    if not has_keys and not _is_loopback(serving.host):
+    if not has_keys and not _is_loopback(serving.host) and serving.access == "keys":
         raise UsageError(
             f"listening on {serving.host} would let anybody in, as there are no API keys",
             where="--host",

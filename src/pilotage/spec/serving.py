@@ -24,6 +24,12 @@ class ServingSpec(EngineOptions):
         max_length=253,
         description="Address to listen on. Anything beyond loopback needs API keys.",
     )
+    access: Literal["keys", "platform"] = Field(
+        default="keys",
+        description="Who decides who may call. keys: API keys, and loopback alone without any; "
+        "platform: what runs the container has checked the caller (SageMaker), so /invocations and "
+        "health are open without keys, and nothing else is.",
+    )
     port: int = Field(
         default=8000, ge=0, le=65_535, description="TCP port to listen on; 0 takes any free port."
     )

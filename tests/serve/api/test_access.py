@@ -47,6 +47,24 @@ def test_with_keys_everything_else_is_closed(start_gateway, keys):
     assert gateway.get("/v1/models", headers=bearer(issued.text)).status_code == 401
 
 
+def test_open_to_its_platform_a_server_is_closed_to_all_else(start_gateway, keys):
+    gateway = start_gateway(keys=keys, platform_only=True)
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    assert gateway.post("/invocations", body).status_code == 200
+    assert gateway.get("/ping").status_code == 200
+    for path in ("/v1/models", "/metrics", "/docs", "/v1/admin/models", "/nothing", "/invocations/"):
+        refused = gateway.get(path)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "platform_only")
+    assert gateway.chat().status_code == 403
+
+    issued = keys.add("somebody")
+    closed = start_gateway(keys=keys, platform_only=True)
+    assert closed.post("/invocations", body).status_code == 401
+    headers = {"authorization": f"Bearer {issued.text}"}
+    assert closed.post("/invocations", body, headers=headers).status_code == 200
+    assert closed.get("/v1/models", headers=headers).status_code == 200
+
+
 def test_rate_limits(start_gateway, keys):
     issued = keys.add("thrifty", limits=KeyLimits(requests_per_minute=2, tokens_per_minute=100))
     gateway = start_gateway(keys=keys, rate_limits=RateLimiter())

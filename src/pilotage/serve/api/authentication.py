@@ -14,6 +14,8 @@ from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.keys import Scope, presented_key
 
 OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/health/startup", "/ping"})
+PLATFORM_PATHS = OPEN_PATHS | {"/invocations"}
+"""What SageMaker calls; it lets nobody reach anything else of a container."""
 _ADMIN = re.compile(r"/v1/admin(/.*)?", re.DOTALL)
 _ANY_SCOPE = re.compile(r"/metrics|/docs|/openapi\.json|/v1/models(/.*)?", re.DOTALL)
 
@@ -24,12 +26,15 @@ class AuthenticationLayer:
     def __init__(self, app: ASGIApp, context: GatewayContext) -> None:
         self._app = app
         self._keys = context.keys
+        self._platform_only = context.platform_only
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer (ASGI)."""
         if scope["type"] == "http":
             if self._keys is not None and self._keys.any_keys:
                 self._authenticate(scope)
+            elif self._platform_only:
+                _refuse_all_but_the_platforms(scope["path"])
             elif needed_scope(scope["path"]) is Scope.ADMIN:
                 _refuse_web_pages(scope)
         await self._app(scope, receive, send)
@@ -68,6 +73,16 @@ def needed_scope(path: str) -> Scope | None:
     if _ADMIN.fullmatch(path):
         return Scope.ADMIN
     return None if _ANY_SCOPE.fullmatch(path) else Scope.INFERENCE
+
+
+def _refuse_all_but_the_platforms(path: str) -> None:
+    if path not in PLATFORM_PATHS:
+        raise ApiError(
+            "This server is open to its platform alone, which calls /invocations. Any other route "
+            "needs an API key, and there are none.",
+            status=403,
+            code="platform_only",
+        )
 
 
 def _refuse_web_pages(scope: AsgiScope) -> None:

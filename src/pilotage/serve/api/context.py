@@ -159,6 +159,8 @@ class GatewayContext:
         metrics: Counts every request.
         render_metrics: The body of ``/metrics``, Prometheus text format.
         keys: API keys; ``None`` is an open server.
+        platform_only: Without keys, only what a platform calls that has checked its callers is
+            open: ``/invocations`` and health.
         rate_limits: The keys' budgets; ``None`` is no limit.
         limits: What one request may ask for.
         tracer: Makes a span of every generation.
@@ -172,6 +174,7 @@ class GatewayContext:
     metrics: RequestMetrics
     render_metrics: Callable[[], bytes]
     keys: KeyStore | None = None
+    platform_only: bool = False
     rate_limits: RateLimiter | None = None
     limits: Limits = field(default_factory=Limits)
     tracer: Tracer = field(default_factory=NoTracer)

@@ -83,6 +83,8 @@ def vllm_environment(shipment: Shipment) -> dict[str, str]:
 def own_environment(shipment: Shipment) -> dict[str, str]:
     """Variables of the image that ``pilotage ship`` renders, see `images.fetch_then_serve`."""
     spec = yaml.safe_load(container_spec(shipment))
+    # IAM has checked the caller, and SageMaker passes no Authorization header on.
+    spec["serving"]["access"] = "platform"
     if shipment.shipping.weights_uri is not None:
         spec["model"]["source"] = f"file://{WEIGHTS}"
     text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=100)

@@ -34,14 +34,6 @@ ASYNC_BODY_BYTES: Final = 1 << 30
 """Largest request of an async endpoint."""
 
 
-_KEYS: Final = (
-    "Pilotage's own image asks for API keys beyond 127.0.0.1, and SageMaker, whose IAM has checked "
-    "the caller, passes no Authorization header on: AWS's vLLM image (shipping.image.uri) answers "
-    "without them."
-)
-"""What a server needs that trusts its platform is not there yet; said instead of found out."""
-
-
 class SageMakerTarget:
     """Amazon SageMaker endpoints; the shipment says whether real-time or async."""
 
@@ -64,7 +56,6 @@ class SageMakerTarget:
             },
             graph=graph,
             notes=notes,
-            warnings=() if image.vllm else (_KEYS,),
         )
 
 
