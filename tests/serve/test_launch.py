@@ -76,6 +76,12 @@ def test_with_a_key_any_address_will_do(embedded_model: Path, tmp_path: Path) ->
     assert plan(embedded_model, host="::", api_keys=str(path)).has_keys
 
 
+def test_beyond_loopback_without_keys_for_a_platform_that_checks(embedded_model, tmp_path):
+    keys = str(tmp_path / "none.json")
+    found = plan(embedded_model, host="0.0.0.0", access="platform", api_keys=keys)
+    assert not found.has_keys
+
+
 def test_a_number_format_that_the_files_do_not_have_is_refused(embedded_model: Path) -> None:
     with pytest.raises(UsageError, match="not as bf16") as refusal:
         plan(embedded_model, {"dtype": "bf16"})
