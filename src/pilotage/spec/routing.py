@@ -12,7 +12,9 @@ from pilotage.spec.tiers import TierSpec
 
 PolicyName = Literal["static", "router", "cascade", "cascade_routing"]
 EstimatorName = Literal["none", "rules", "classifier", "llm"]
-VerifierName = Literal["schema", "refusal", "truncation", "logprobs", "agreement", "judge"]
+VerifierName = Literal[
+    "schema", "refusal", "truncation", "logprobs", "scorer", "agreement", "judge"
+]
 
 
 class RuleSpec(Section):
@@ -58,8 +60,8 @@ class VerifierSpec(Section):
         default=("schema", "refusal", "truncation"),
         strict=False,
         description="Which, cheapest first: schema, refusal and truncation need no model; "
-        "logprobs is fitted by route calibrate; agreement draws a second sample; judge asks a "
-        "tier for a score from 0 to 1.",
+        "logprobs and scorer, which reads the answer's text, are fitted by route calibrate; "
+        "agreement draws a second sample; judge asks a tier for a score from 0 to 1.",
     )
     judge_tier: str | None = Field(
         default=None, description="Tier that judges. The one above the answer's if not given."

@@ -27,7 +27,13 @@ def routing(*tiers: str, **fields: object) -> RoutingSpec:
 
 
 def requests(
-    count: int, *, seed: int = 1, told: float = 0.0, sure: float = 0.0, judged: float = 0.0
+    count: int,
+    *,
+    seed: int = 1,
+    told: float = 0.0,
+    sure: float = 0.0,
+    judged: float = 0.0,
+    shown: float | None = None,
 ) -> UserData:
     """Half are hard; the small model fails most of those.
 
@@ -37,6 +43,8 @@ def requests(
         told: Share of the requests whose words tell how hard they are.
         sure: By how much log-probabilities of right answers are higher; 0 has no log-probabilities.
         judged: Share of the answers that a judge judges rightly; 0 has no judge.
+        shown: Share of the small model's answers whose text shows whether they are right; None has
+            no answers.
     """
     drawn = random.Random(seed)
     rows = []
@@ -48,6 +56,7 @@ def requests(
         word = "prove the lemma on" if says else "say hello to"
         logprobs = [min(-0.01, drawn.gauss(-1 + sure * small * 0.5, 0.3)) for _ in range(20)]
         right = small if drawn.random() < judged else 1 - small
+        answers = {} if shown is None else {"small": _answer(drawn, small, shown)}
         rows.append(
             Row(
                 prompt=f"{word} number {number} {drawn.random()}",
@@ -56,6 +65,14 @@ def requests(
                 logprobs={"small": logprobs} if sure else {},
                 judge={"small": 0.3 + 0.5 * right + 0.2 * drawn.random()} if judged else {},
                 tokens={"small": (100, 20), "large": (100, 80)},
+                answers=answers,
             )
         )
     return UserData(tuple(rows), "0" * 64)
+
+
+def _answer(drawn: random.Random, right: float, shown: float) -> str:
+    """A sum that is right, or, where it shows, one that is not."""
+    a, b = drawn.randint(10, 99), drawn.randint(10, 99)
+    wrong = right < 0.5 if drawn.random() < shown else drawn.random() < 0.5
+    return f"So {a} + {b} = {a + b + 3 * wrong}."

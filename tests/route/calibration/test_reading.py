@@ -36,7 +36,7 @@ def test_a_row_with_everything(tmp_path):
     assert list(found.logprobs["small"]) == [-0.5, 0]
     assert found.judge == {"small": 0.75}
     assert found.tokens == {"large": (5, 2)}
-    assert found.answer_chars == {"small": 11}
+    assert found.answers == {"small": "hello there"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_csv_with_the_names_of_models(tmp_path):
         {"small": 1.0, "large": 0.0},
         {"small": 0.25, "large": 1.0},
     ]
-    assert rows[0].answer_chars == {"small": 10}
+    assert rows[0].answers == {"small": "yes, it is"}
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def test_a_prompt_is_in_one_part_whatever_else_changes():
 
 
 def test_tokens_are_told_or_estimated():
-    told = row(tokens={"small": (30, 7)}, answer_chars={"small": 400}).usage("small", 256)
+    told = row(tokens={"small": (30, 7)}, answers={"small": "a" * 400}).usage("small", 256)
     assert (told.prompt_tokens, told.completion_tokens, told.estimated) == (30, 7, False)
-    by_text = row(answer_chars={"small": 400}).usage("small", 256)
+    by_text = row(answers={"small": "a" * 400}).usage("small", 256)
     assert (by_text.prompt_tokens, by_text.completion_tokens, by_text.estimated) == (11, 101, True)
     assert row(logprobs={"small": [-1.0] * 9}).usage("small", 256).completion_tokens == 9
     assert row().usage("small", 256).completion_tokens == 256

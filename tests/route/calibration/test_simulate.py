@@ -1,28 +1,17 @@
 """The replay says what the live policies say, request by request."""
 
-import asyncio
-from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 import pytest
+from stepping import step
 
-from pilotage.route.answer import Answer
+from pilotage.route.calibration.calibration import ACCEPT_INPUTS
 from pilotage.route.calibration.logistic import Logistic, log_odds, squash
 from pilotage.route.calibration.simulate import Rules, replay, replay_static
 from pilotage.route.calibration.table import Table
-from pilotage.route.call import Call
-from pilotage.route.policies import (
-    Ask,
-    Cascade,
-    CascadeRouting,
-    PreRouter,
-    State,
-    Take,
-    Tried,
-    with_tried,
-    would_take,
-)
+from pilotage.route.policies import Cascade, CascadeRouting, PreRouter
 from pilotage.route.verifiers.panel import Panel
 from pilotage.route.verifiers.verifier import Verdict
 
@@ -45,23 +34,24 @@ def model(drawn):
 
 def acceptance(drawn):
     return Logistic(
-        inputs=("prior", "logprobs", "judge"),
-        mean=(0.1, 0.0, -0.2),
-        scale=(1.0, 1.2, 0.9),
-        weights=tuple(float(value) for value in drawn.normal(0.9, 0.3, 3)),
+        inputs=ACCEPT_INPUTS,
+        mean=(0.1, 0.0, 0.3, -0.2),
+        scale=(1.0, 1.2, 0.7, 0.9),
+        weights=tuple(float(value) for value in drawn.normal(0.9, 0.3, 4)),
         bias=float(drawn.normal(0, 1)),
     )
 
 
 @pytest.fixture(scope="module")
 def world():
-    """Tiers a and c have signals, c all and a some of its rows a judge's; b and d have none."""
+    """Tiers a and c have signals, not all of them on every row; b and d have none."""
     drawn = np.random.default_rng(5)
     shape = (ROWS, 4)
     usd = drawn.random(shape) * [0.1, 0.3, 0.6, 1.0] + [0.05, 0.2, 0.5, 0.9]
-    sure, judged = drawn.normal(0, 2, shape), drawn.normal(0, 2, shape)
-    sure[:, [1, 3]] = judged[:, [1, 3]] = np.nan
-    sure[::3, 2] = judged[::2, 0] = np.nan
+    sure, scored, judged = (drawn.normal(0, 2, shape) for _ in range(3))
+    for said in (sure, scored, judged):
+        said[:, [1, 3]] = np.nan
+    sure[::3, 2] = scored[::4, 2] = scored[::5, 0] = judged[::2, 0] = np.nan
     table = Table(
         quality=drawn.random(shape),
         usd=usd,
@@ -69,6 +59,7 @@ def world():
         judge_usd=np.full(shape, 0.01) * [1, 0, 2, 3],
         prior=np.sort(drawn.random(shape), axis=1),
         sure=sure,
+        scored=scored,
         judged=judged,
     )
     after = {here: {there: model(drawn) for there in range(4) if there != here} for here in (0, 2)}
@@ -107,43 +98,29 @@ def live(policy, table, rules, row):
     panel = Panel(
         [
             Says("logprobs", np.clip(table.sure[row], *EDGES), nothing),
+            Says("scorer", np.clip(table.scored[row], *EDGES), nothing),
             Says("judge", np.clip(table.judged[row], *EDGES), table.judge_usd[row]),
         ],
         Accepting(rules.accept),
     )
-    state = State(
-        tiers=NAMES,
-        remaining=rules.generations,
-        quality=dict(zip(NAMES, table.prior[row], strict=True)),
-        cost=dict(zip(NAMES, table.expected_usd[row], strict=True)),
+    return step(
+        policy,
+        panel,
+        partial(revised, rules),
+        table,
+        row,
+        names=NAMES,
+        generations=rules.generations,
     )
-    usd = 0.0
-    while isinstance(action := policy.decide(state), Ask):
-        tier, here = action.tier, NAMES.index(action.tier)
-        usd += table.usd[row, here]
-        score = None
-        if not would_take(policy, state, tier):
-            after = with_tried(state, Tried(tier=tier))
-            examined = panel.examine(
-                Call(body={"messages": []}, request_id=""),
-                Answer(),
-                tier,
-                prior=state.quality[tier],
-                bar=policy.bar(after, tier),
-                costly=bool(after.open),
-            )
-            finding = asyncio.run(examined)
-            score = finding.score
-            usd += float(finding.cost)
-        state = with_tried(state, Tried(tier=tier, score=score))
-        if score is not None:
-            expected = dict(state.quality)
-            for there, one in rules.after.get(here, {}).items():
-                inputs = [log_odds(expected[NAMES[there]]), log_odds(score)]
-                expected[NAMES[there]] = one.probability(inputs)
-            state = replace(state, quality={**expected, tier: score})
-    assert isinstance(action, Take)
-    return table.quality[row, NAMES.index(action.tier)], usd, len(state.tried)
+
+
+def revised(rules, tier, score, quality):
+    """A calibration's part in what is learnt of an answer."""
+    expected = dict(quality)
+    for there, one in rules.after.get(NAMES.index(tier), {}).items():
+        inputs = [log_odds(expected[NAMES[there]]), log_odds(score)]
+        expected[NAMES[there]] = one.probability(inputs)
+    return {**expected, tier: score}
 
 
 @pytest.mark.parametrize("generations", [1, 2, 3])

@@ -27,10 +27,9 @@ from pilotage.route.calibration.check import rules_digest
 from pilotage.route.calibration.comparison import Single
 from pilotage.route.calibration.contest import contest
 from pilotage.route.calibration.logistic import Logistic, fit_logistic
-from pilotage.route.calibration.logprobs import LogprobModel, fit_logprobs
 from pilotage.route.calibration.reading import UserData
 from pilotage.route.calibration.rows import Part, Row
-from pilotage.route.calibration.scale import Scale, fit_scale
+from pilotage.route.calibration.signals import Signals
 from pilotage.route.calibration.simulate import Rules, logits, probabilities
 from pilotage.route.calibration.table import (
     Array,
@@ -50,9 +49,6 @@ _BEFORE: Final = (Part.FIT, Part.TUNE, Part.BOUND)
 
 LEAST_ROWS: Final = 100
 _LEAST_PART: Final = 8
-_LEAST_SIGNAL: Final = 20
-"""Answers with log-probabilities or a judge's score that a model of them needs, in the fit part."""
-
 _ENOUGH: Final = 0.95
 """Of the best single model's quality: the goal of who states none (RouteLLM's convention)."""
 
@@ -100,11 +96,14 @@ def calibrate(
     wish = wish or Wish()
     tiers = routing.tier_names
     parts = _parts(data.rows)
-    if not any(row.logprobs or row.judge for row in data.rows):
-        # Without signals there is no acceptance to fit and no threshold to certify, and λ can be
-        # chosen on what the classifier says of rows that were held out when it was fitted.
-        parts[Part.FIT] = np.concatenate([parts[one] for one in _BEFORE])
-        parts[Part.TUNE] = parts[Part.BOUND] = parts[Part.TUNE][:0]
+    if _held_out_do(data.rows):
+        # Classifier and scorers come with what they say of rows that were held out when they were
+        # fitted: what they say can be weighed, and λ chosen, on the rows that they are fitted on.
+        # Without answers there is no threshold to certify either.
+        more = (Part.TUNE,) if any(row.answers for row in data.rows) else (Part.TUNE, Part.BOUND)
+        parts[Part.FIT] = np.concatenate([parts[one] for one in (Part.FIT, *more)])
+        parts |= dict.fromkeys(more, parts[Part.FIT][:0])
+    tune = parts[Part.TUNE] if len(parts[Part.TUNE]) else parts[Part.FIT]
     step("costs")
     used = usages(data.rows, tiers, wish.completion_tokens)
     chosen_fit = parts[Part.FIT]
@@ -116,27 +115,28 @@ def calibrate(
     classifier, prior = _priors(data.rows, chosen_fit, routing)
     quality = np.array([[row.scores[tier] for tier in tiers] for row in data.rows])
     step("verifiers")
-    signals = _Signals(data.rows, chosen_fit, tiers, quality)
+    signals = Signals(data.rows, chosen_fit, tiers, quality)
     judged = [signals.judge.get(tier) is not None for tier in tiers]
     judges = [routing.verifier.judge_tier or above for above in (*tiers[1:], tiers[-1])]
-    sure, told = signals.log_odds(data.rows, tiers)
+    said = signals.log_odds(data.rows)
     table = Table(
         quality=quality,
         usd=costs(used, tiers, prices),
         expected_usd=expected_costs(used, completion, tiers, prices),
         judge_usd=judging_costs(used, tiers, judges, prices) * np.array(judged, float),
         prior=prior,
-        sure=sure,
-        judged=told,
+        sure=said.sure,
+        scored=said.scored,
+        judged=said.judged,
     )
-    accept, acceptance = _accept(parts[Part.TUNE], tiers, table, signals)
-    later = _later(parts[Part.TUNE], table, acceptance, tiers)
+    accept, acceptance = _accept(tune, tiers, table, signals)
+    later = _later(tune, table, acceptance, tiers)
     before = np.concatenate([parts[one] for one in _BEFORE])
     goal = _goal(wish, table, before)
     step("thresholds")
     thresholds = {
         tier: certified_threshold(
-            (acceptance[tier][parts[Part.TUNE]], quality[parts[Part.TUNE], i]),
+            (acceptance[tier][tune], quality[tune, i]),
             (acceptance[tier][parts[Part.BOUND]], quality[parts[Part.BOUND], i]),
             target=goal.quality,
             delta=1.0 - wish.confidence,
@@ -149,13 +149,12 @@ def calibrate(
     if signals.found and routing.max_generations > 1:
         names += ["cascade", "cascade_routing"]
     test = table.of(parts[Part.TEST])
-    tuning = np.concatenate([parts[Part.TUNE], parts[Part.BOUND]])
     result = contest(
         names,
         tiers,
         _rules(tiers, routing, thresholds, accept, later),
         goal,
-        tuning=table.of(tuning if len(tuning) else before),
+        tuning=table.of(np.concatenate([tune, parts[Part.BOUND]])),
         test=test,
         before=table.of(before),
     )
@@ -184,6 +183,7 @@ def calibrate(
         classifier=classifier,
         logprobs=signals.logprobs,
         judge=signals.judge,
+        scorer={tier: one.as_dict() for tier, one in signals.scorer.items()},
         accept=accept,
         later=later,
         thresholds=thresholds,
@@ -217,6 +217,17 @@ def _parts(rows: Sequence[Row]) -> dict[Part, Places]:
     return {part: np.array([place for place, one in enumerate(of) if one is part]) for part in Part}
 
 
+def _held_out_do(rows: Sequence[Row]) -> bool:
+    """Whether the rows that models are fitted on serve to weigh what the models say, too.
+
+    Models of log-probabilities and of a judge's scores know nothing of held-out rows; and to hold
+    out an answer is no use to a scorer that has read another one to the same prompt.
+    """
+    if any(row.logprobs or row.judge for row in rows):
+        return False
+    return len({row.prompt for row in rows}) == len(rows) or not any(row.answers for row in rows)
+
+
 def _priors(
     rows: Sequence[Row], fit: Places, routing: RoutingSpec
 ) -> tuple[dict[str, Any] | None, Array]:
@@ -243,65 +254,16 @@ def _priors(
     return classifier.as_dict(), np.clip(expected, 0.0, 1.0)
 
 
-class _Signals:
-    """What is known of answers after generation, fitted on the fit part.
-
-    Attributes:
-        logprobs: By tier.
-        judge: By tier.
-        found: Names of the verifiers that have something to say.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        fit: Places,
-        tiers: tuple[str, ...],
-        quality: Array,
-    ) -> None:
-        self.logprobs: dict[str, LogprobModel] = {}
-        self.judge: dict[str, Scale] = {}
-        # The last tier's answers are always taken: nothing needs to be known of them.
-        for place, tier in enumerate(tiers[:-1]):
-            with_logprobs = [row for row in fit if rows[row].logprobs.get(tier)]
-            if len(with_logprobs) >= _LEAST_SIGNAL:
-                answers = [
-                    (rows[row].logprobs[tier], rows[row].usage(tier, 0).completion_tokens)
-                    for row in with_logprobs
-                ]
-                self.logprobs[tier] = fit_logprobs(answers, quality[with_logprobs, place])
-            with_judge = [row for row in fit if tier in rows[row].judge]
-            if len(with_judge) >= _LEAST_SIGNAL:
-                scores = np.array([rows[row].judge[tier] for row in with_judge])
-                self.judge[tier] = fit_scale(scores, quality[with_judge, place])
-        fitted = {"logprobs": self.logprobs, "judge": self.judge}
-        self.found = tuple(name for name, models in fitted.items() if models)
-
-    def log_odds(self, rows: Sequence[Row], tiers: tuple[str, ...]) -> tuple[Array, Array]:
-        """What log-probabilities and judge say of every answer, shape (n, m); NaN for nothing."""
-        said = [np.full((len(rows), len(tiers)), np.nan) for _ in range(2)]
-        for column, tier in enumerate(tiers):
-            model, scale = self.logprobs.get(tier), self.judge.get(tier)
-            for place, row in enumerate(rows):
-                told = row.logprobs.get(tier)
-                if model is not None and told:
-                    tokens = row.usage(tier, 0).completion_tokens
-                    said[0][place, column] = model.score(told, tokens)
-                if scale is not None and tier in row.judge:
-                    said[1][place, column] = scale.apply(row.judge[tier])
-        return logits(said[0]), logits(said[1])
-
-
 def _accept(
-    tune: Places, tiers: tuple[str, ...], table: Table, signals: _Signals
+    tune: Places, tiers: tuple[str, ...], table: Table, signals: Signals
 ) -> tuple[dict[str, Logistic], dict[str, Array]]:
     """Models of acceptance, and what they say of every row's first answer, by tier."""
     models, found = {}, {}
     for place, tier in enumerate(tiers):
-        if tier not in signals.logprobs and tier not in signals.judge:
+        if tier not in signals.tiers:
             continue
-        columns = (logits(table.prior[:, place]), table.sure[:, place], table.judged[:, place])
-        inputs = np.column_stack(columns)
+        after = (one[:, place] for one in (table.sure, table.scored, table.judged))
+        inputs = np.column_stack([logits(table.prior[:, place]), *after])
         models[tier] = fit_logistic(
             ACCEPT_INPUTS, inputs[tune], table.quality[tune, place], rising=True
         )

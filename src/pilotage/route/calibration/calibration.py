@@ -67,7 +67,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         estimator: rules or classifier.
         rules: Digest of the rules; None for a classifier.
-        signals: Verifiers that the cascades listened to: logprobs, judge.
+        signals: Verifiers that the cascades listened to: logprobs, scorer, judge.
         judge_tier: As in the spec.
         thresholds: As in the spec: those that the user set, instead of certified ones.
         max_generations: As in the spec.
@@ -124,7 +124,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         classifier: `pilotage.route.estimators.classifier.Classifier.as_dict`.
         logprobs: Models of answers by their log-probabilities, by tier, where the data has them.
         judge: Scales of judges' scores, by the tier that was judged, where the data has them.
-        accept: Expected quality of an answer from "prior", "logprobs" and "judge", by tier.
+        scorer: `pilotage.route.estimators.answer_scorer.AnswerScorer.as_dict`, by the tier that
+            answers, where the data has answers.
+        accept: Expected quality of an answer from `ACCEPT_INPUTS`, by tier.
         later: What is expected of other tiers after one has answered: answered → other → model.
         thresholds: By tier, except the last one.
         singles: What each tier alone would have got on the test rows.
@@ -145,6 +147,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     classifier: dict[str, Any] | None
     logprobs: dict[str, LogprobModel]
     judge: dict[str, Platt | Isotonic]
+    scorer: dict[str, dict[str, Any]]
     accept: dict[str, Logistic]
     later: dict[str, dict[str, Logistic]]
     thresholds: dict[str, Threshold]
@@ -160,7 +163,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("tiers should be 1 to 16 names, no two alike")
         if any(set(each) != known for each in (self.prices, self.completion_tokens, self.singles)):
             raise ValueError("every tier needs a price, a mean of its tokens, and its own figures")
-        named = {*self.logprobs, *self.judge, *self.accept, *self.later, *self.thresholds}
+        named = {*self.logprobs, *self.judge, *self.scorer, *self.accept}
+        named.update(self.later, self.thresholds)
         named.update(other for one in self.later.values() for other in one)
         if self.chosen_tier is not None:
             named.add(self.chosen_tier)
@@ -182,8 +186,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
         Args:
             tier: Whose answer.
-            scores: "prior", what was expected before; "logprobs", `LogprobModel.score`; "judge",
-                the judge's score through its scale in `judge`. A missing one counts as average.
+            scores: "prior", what was expected before; "logprobs", `LogprobModel.score`; "scorer",
+                `AnswerScorer.predict`; "judge", the judge's score through its scale in `judge`. A
+                missing one counts as average.
 
         Returns:
             0 to 1; None if nothing was fitted for the tier.
@@ -329,7 +334,7 @@ class _Versioned(msgspec.Struct):
     schema: str
 
 
-ACCEPT_INPUTS: Final = ("prior", "logprobs", "judge")
+ACCEPT_INPUTS: Final = ("prior", "logprobs", "scorer", "judge")
 """Inputs of `Calibration.accept`, each as log-odds."""
 
 AFTER_INPUTS: Final = ("prior", "acceptance")

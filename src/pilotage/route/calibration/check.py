@@ -44,7 +44,7 @@ def check_policy(routing: RoutingSpec, calibration: Calibration | None) -> None:
         needs = (
             ""
             if routing.policy == "router"
-            else ": a cascade needs log-probabilities or a judge's scores in the data"
+            else ": a cascade needs answers, log-probabilities or a judge's scores in the data"
         )
         raise UsageError(
             f"the calibration has not measured the policy {routing.policy}{needs}",

@@ -3,7 +3,8 @@
 JSON lines::
 
     {"prompt": "…", "scores": {"small": 1, "large": 1}, "tokens": {"small": {"prompt": 40,
-     "completion": 90}, …}, "logprobs": {"small": [-0.1, …]}, "judge": {"small": 0.9}}
+     "completion": 90}, …}, "answers": {"small": "…"}, "logprobs": {"small": [-0.1, …]},
+     "judge": {"small": 0.9}}
 
 CSV: a column ``prompt`` and one a tier, named like the tier or with ``_correct`` or ``_score``
 behind; ``TIER_response`` may hold its answer.
@@ -131,9 +132,7 @@ def _row(data: Mapping[str, Any], names: Mapping[str, Sequence[str]], at: _At) -
         judge={tier: _share(value, "judge", at) for tier, value in read["judge"].items()},
         tokens={tier: _tokens(value, at) for tier, value in read["tokens"].items()},
         logprobs={tier: _logprobs(value, at) for tier, value in read["logprobs"].items()},
-        answer_chars={
-            tier: len(value) for tier, value in read["answers"].items() if isinstance(value, str)
-        },
+        answers={tier: value for tier, value in read["answers"].items() if isinstance(value, str)},
     )
 
 
@@ -242,7 +241,7 @@ def _csv_row(cells: Sequence[str], columns: _Columns, at: _At) -> Row:
         prompt=prompt,
         prompt_chars=len(prompt),
         scores={tier: _cell(cells[place], at) for tier, place in columns.scores.items()},
-        answer_chars={tier: len(cells[place]) for tier, place in columns.answers.items()},
+        answers={tier: cells[place] for tier, place in columns.answers.items()},
     )
 
 

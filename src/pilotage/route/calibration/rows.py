@@ -12,10 +12,13 @@ from pilotage.route.answer import Usage
 
 
 class Part(StrEnum):
-    """What a row is used for; no row is used for two."""
+    """What a row is used for; no row is used for two, but some to tune that are fitted on, too.
+
+    That is where all that is fitted tells what it would have said of rows that were held out.
+    """
 
     FIT = "fit"
-    """Models are fitted on it: the classifier, log-probabilities, a judge's scale."""
+    """Models are fitted on it: the classifier, log-probabilities, scorers, a judge's scale."""
     TUNE = "tune"
     """Their outputs are weighed against each other, and λ and the order of thresholds chosen."""
     BOUND = "bound"
@@ -43,7 +46,7 @@ class Row:
         logprobs: Natural log-probabilities of each tier's tokens.
         judge: A judge's scores by tier, 0 to 1.
         tokens: Prompt and completion tokens by tier.
-        answer_chars: Characters of the answers, by tier.
+        answers: Texts of the answers, by tier.
     """
 
     prompt: str
@@ -54,7 +57,7 @@ class Row:
     logprobs: Mapping[str, Sequence[float]] = field(default_factory=dict)
     judge: Mapping[str, float] = field(default_factory=dict)
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    answer_chars: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def part(self) -> Part:
@@ -80,8 +83,8 @@ class Row:
         completion = assumed_completion
         if tier in self.logprobs:
             completion = len(self.logprobs[tier])
-        elif tier in self.answer_chars:
-            completion = 1 + self.answer_chars[tier] // _CHARS_A_TOKEN
+        elif tier in self.answers:
+            completion = 1 + len(self.answers[tier]) // _CHARS_A_TOKEN
         return Usage(
             prompt_tokens=1 + self.prompt_chars // _CHARS_A_TOKEN,
             completion_tokens=completion,

@@ -13,7 +13,7 @@ of money, λ: expected quality that a US dollar is worth.
 
 The last tier's answer is always taken. Where the generations are used up, the answer that is worth
 most is. A judge is asked only where its word can change something: not of an answer that is taken
-anyway, nor of one whose log-probabilities are clear.
+anyway, nor of one of which log-probabilities and text are clear.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Rules:
 
     Attributes:
         thresholds: Least acceptance, a tier; None where no answer of the tier is taken.
-        accept: Acceptance from prior, log-probabilities and judge, of tiers that have signals.
+        accept: Acceptance from `ACCEPT_INPUTS`, of tiers that have signals.
         after: How a tier's acceptance changes what is expected of another: ``[answered][other]``.
         generations: Most answers a request.
     """
@@ -176,12 +176,14 @@ class _Run:
             mine = here == tier
             these = rows[mine]
             prior = logits(self._expected[these, tier])
-            sure, judged = self._table.sure[these, tier], self._table.judged[these, tier]
+            sure, scored = self._table.sure[these, tier], self._table.scored[these, tier]
+            judged = self._table.judged[these, tier]
             nothing = np.full(len(these), np.nan)
-            free = probabilities(model, np.column_stack([prior, sure, nothing]))
-            clear = np.isfinite(sure) & (np.abs(logits(free) - logits(bar[mine])) > AMBIGUOUS)
+            free = probabilities(model, np.column_stack([prior, sure, scored, nothing]))
+            heard = np.isfinite(sure) | np.isfinite(scored)
+            clear = heard & (np.abs(logits(free) - logits(bar[mine])) > AMBIGUOUS)
             asked = np.isfinite(judged) & ~clear & judging
-            full = probabilities(model, np.column_stack([prior, sure, judged]))
+            full = probabilities(model, np.column_stack([prior, sure, scored, judged]))
             seen[mine] = np.where(asked, full, free)
             self.usd[these] += np.where(asked, self._table.judge_usd[these, tier], 0.0)
         return seen

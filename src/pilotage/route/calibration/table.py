@@ -32,6 +32,7 @@ class Table:
         judge_usd: What judging each answer costs; 0 where no judge is asked.
         prior: Expected quality before generation.
         sure: Log-odds of what the answers' log-probabilities say; NaN where there are none.
+        scored: Log-odds of what a scorer reads in the answers; NaN where there is none.
         judged: Log-odds of what a judge's scores say; NaN where there are none.
     """
 
@@ -41,6 +42,7 @@ class Table:
     judge_usd: Array
     prior: Array
     sure: Array
+    scored: Array
     judged: Array
 
     def of(self, rows: Places) -> Table:

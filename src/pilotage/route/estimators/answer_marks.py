@@ -72,6 +72,10 @@ def answer_marks(prompt: str, answer: str) -> NDArray[np.float32]:
     return np.array(values, np.float32)
 
 
+ANSWER_MARKS: Final = 27
+"""How many marks an answer has."""
+
+
 def _numbers(text: str) -> list[float]:
     return [float(one.replace(",", "")) for one in _NUMBER.findall(text)[:500]]
 

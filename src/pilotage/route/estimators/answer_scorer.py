@@ -5,19 +5,24 @@ The counterpart of the classifier once an answer is there, from its text and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage.route.estimators.answer_marks import answer_marks
+from pilotage.errors import UsageError
+from pilotage.route.estimators.answer_marks import ANSWER_MARKS, answer_marks
+from pilotage.route.estimators.arrays import packed, unpacked
 from pilotage.route.estimators.predictor import Predictor, fit_predictor
 from pilotage.route.estimators.space import Space, fit_space
 
 Values = NDArray[np.float64]
 
-_FAR = 5.0
+FORM: Final = "pilotage.scorer/1"
+
+_FAR: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +43,50 @@ class AnswerScorer:
     scale: NDArray[np.float32]
     predictor: Predictor
 
+    @property
+    def models(self) -> int:
+        """Of how many models' answers it speaks."""
+        return len(self.predictor.means)
+
     def predict(self, prompts: Sequence[str], answers: Sequence[str]) -> Values:
         """Expected scores, a row a prompt and a column a model."""
         marks = _marked(prompts, answers, self.centre, self.scale)
         return self.predictor.predict(
             np.concatenate([self.asked.points(prompts), self.said.points(answers), marks], axis=1)
         )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready, some megabytes: arrays are compressed and written as base64."""
+        return {
+            "form": FORM,
+            "asked": self.asked.as_dict(),
+            "said": self.said.as_dict(),
+            "centre": packed(self.centre, "<f4"),
+            "scale": packed(self.scale, "<f4"),
+            "predictor": self.predictor.as_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AnswerScorer:
+        """The scorer that `as_dict` wrote.
+
+        Raises:
+            UsageError: It is of another form or damaged.
+        """
+        if not isinstance(data, Mapping) or data.get("form") != FORM:
+            raise UsageError("the scorer of answers is of another form", hint="Calibrate again")
+        try:
+            asked, said = (Space.from_dict(data[name]) for name in ("asked", "said"))
+            centre, scale = (unpacked(data[name]) for name in ("centre", "scale"))
+            predictor = Predictor.from_dict(data["predictor"])
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise UsageError("the scorer of answers is damaged", hint="Calibrate again") from error
+        inputs = asked.size + said.size + ANSWER_MARKS
+        fits = centre.shape == scale.shape == (ANSWER_MARKS,)
+        sound = np.isfinite(centre).all() and np.isfinite(scale).all() and (scale > 0).all()
+        if not fits or not sound or predictor.slopes.shape[1] != inputs:
+            raise UsageError("the scorer of answers is damaged", hint="Calibrate again")
+        return cls(asked=asked, said=said, centre=centre, scale=scale, predictor=predictor)
 
 
 def fit_answer_scorer(

@@ -127,7 +127,9 @@ def fit_space(texts: Sequence[str], *, seed: int = 0) -> tuple[Space, NDArray[np
         table = csr_matrix(
             (np.concatenate(values), np.concatenate(places), ends), shape=(len(found), len(kept))
         )
-        basis = TruncatedSVD(rank, random_state=seed).fit(table).components_.T
+        # Texts that are all alike have no variance to explain a share of.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            basis = TruncatedSVD(rank, random_state=seed).fit(table).components_.T
     units = np.maximum(np.abs(basis).max(axis=0, initial=0.0) / 127, 1e-12).astype(np.float32)
     whole = np.round(basis / units).astype(np.int8)
     raw = np.stack([_raw(one, kept, weights, whole, units) for one in found])

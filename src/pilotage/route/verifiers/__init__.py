@@ -7,6 +7,7 @@ from pilotage.route.verifiers.logprobs import LogprobVerifier
 from pilotage.route.verifiers.panel import Finding, Panel
 from pilotage.route.verifiers.refusal import RefusalVerifier
 from pilotage.route.verifiers.schema import SchemaVerifier
+from pilotage.route.verifiers.scorer import ScorerVerifier
 from pilotage.route.verifiers.truncation import TruncationVerifier
 from pilotage.route.verifiers.verifier import Verdict, Verifier
 
@@ -19,6 +20,7 @@ __all__ = [
     "Panel",
     "RefusalVerifier",
     "SchemaVerifier",
+    "ScorerVerifier",
     "TruncationVerifier",
     "Verdict",
     "Verifier",

@@ -12,6 +12,7 @@ from pilotage.route.verifiers.judge import Judge
 from pilotage.route.verifiers.logprobs import LogprobVerifier
 from pilotage.route.verifiers.refusal import RefusalVerifier
 from pilotage.route.verifiers.schema import SchemaVerifier
+from pilotage.route.verifiers.scorer import ScorerVerifier
 from pilotage.route.verifiers.truncation import TruncationVerifier
 from pilotage.route.verifiers.verifier import Verifier
 from pilotage.spec.routing import RoutingSpec
@@ -25,10 +26,10 @@ def build_verifiers(
     Args:
         routing: The spec.
         tiers: By name, from the cheapest to the best.
-        calibration: Has the models that log-probabilities are judged by.
+        calibration: Has the models that log-probabilities and texts are judged by.
 
     Raises:
-        UsageError: Log-probabilities are to be judged and nothing says how.
+        UsageError: Log-probabilities or texts are to be judged and nothing says how.
     """
     wanted = set(routing.verifier.checks)
     models = {} if calibration is None else calibration.logprobs
@@ -39,11 +40,13 @@ def build_verifiers(
             where="routing.verifier.checks",
             hint="Run pilotage route calibrate on data that has them, or leave logprobs out",
         )
+    scorer = [ScorerVerifier.of(calibration)] if "scorer" in wanted else []
     every: tuple[Verifier, ...] = (
         SchemaVerifier(),
         RefusalVerifier(),
         TruncationVerifier(),
         LogprobVerifier(models, typical),
+        *scorer,
         AgreementVerifier(tiers),
         build_judge(routing, tiers, calibration),
     )
