@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast, get_args
 
 import typer
 
+from pilotage.cli.fetch import from_environment
 from pilotage.cli.models_client import KEY_VARIABLE
 from pilotage.errors import UsageError
 from pilotage.spec import load, read_plan
@@ -123,6 +124,8 @@ def shipped(spec: Path, deployment: str | None, target: str | None, plan: Path |
         read_plan(plan) if plan is not None else None,
         target=cast("TargetName | None", target),
     )
+    if shipment.target == "local":  # PILOTAGE_SOURCE says where this machine has its weights from
+        shipment = replace(shipment, deployment=from_environment(found))
     return Shipped(shipment, target_of(shipment.target))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pilotage.errors import UsageError
-from pilotage.ship.target import Target
-from pilotage.spec.shipping import TargetName
+
+if TYPE_CHECKING:  # the local supervisor lives in this package, and needs no specs
+    from pilotage.ship.target import Target
+    from pilotage.spec.shipping import TargetName
 
 # Target: its module and its class, which is made without arguments.
 _TARGETS: Final[dict[str, tuple[str, str]]] = {
@@ -39,4 +41,4 @@ def target_of(name: TargetName) -> Target:
             hint="Targets: " + ", ".join(_TARGETS),
         )
     module, kind = _TARGETS[name]
-    return cast(Target, getattr(import_module(module), kind)())
+    return cast("Target", getattr(import_module(module), kind)())

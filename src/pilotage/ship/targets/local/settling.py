@@ -12,10 +12,10 @@ from pilotage.ship.lifecycle.progress import Note, Say, Step
 from pilotage.ship.targets.local.local_logs import last_lines
 from pilotage.ship.targets.local.processes import Revision
 from pilotage.ship.targets.local.run_folder import RunFolder
-from pilotage.ship.targets.local.status import anything_runs, supervised
+from pilotage.ship.targets.local.status import anything_runs, has_supervisor, supervised
 from pilotage.ship.targets.local.supervisor import LOCK, LOG
 
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.1
 _SHOWN_LINES: Final = 12
 
 
@@ -41,6 +41,8 @@ def await_settled(folder: RunFolder, revision: Revision, say: Say) -> None:
                 balancer = unit["process"]["role"] == "balancer"
                 step: Step = "targets" if balancer else "capacity"
                 bad = state == "failing"
+                if bad and unit["digest"] != revision.digests.get(name):
+                    continue  # what is gone back from fails, which was said
                 say(Note(step=step, text=unit["last"] if bad else state, what=name, bad=bad))
             said[name] = state
             if unit["hopeless"] and unit["digest"] == revision.digests.get(name):
@@ -83,7 +85,7 @@ def await_gone(folder: RunFolder, say: Say) -> None:
     """
     said: dict[str, str] = {}
     end = None
-    while anything_runs(folder) or folder.is_held(LOCK):
+    while anything_runs(folder) or has_supervisor(folder):
         if anything_runs(folder):
             _ensure_supervisor(folder)  # whatever happened to it: it is who stops things
         units = folder.running().get("units", {})

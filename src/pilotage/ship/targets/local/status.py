@@ -37,6 +37,13 @@ def anything_runs(folder: RunFolder) -> bool:
     return bool(alive_units(folder)) or any(True for _ in strays(folder.revisions))
 
 
+def has_supervisor(folder: RunFolder) -> bool:
+    """Whether one lives; one that has let go of its lock and is about to end counts, too."""
+    running = folder.running()
+    ends = bool(running) and Started(running["pid"], running["started_at"]).alive()
+    return ends or folder.is_held(LOCK)
+
+
 def status_of(folder: RunFolder, shipment: Shipment) -> Status:
     """The deployment's status: each process is looked up, and asked whether it is ready."""
     if not folder.exists() and not anything_runs(folder):

@@ -1,6 +1,6 @@
 """The supervisor of a local deployment: ``python -m pilotage.ship.targets.local.supervisor DIR``.
 
-It lives in a session of its own and does one thing: five times a second it compares what runs with
+It lives in a session of its own and does one thing: ten times a second it compares what runs with
 what is wanted (`RunFolder.wanted`) and takes one step towards it. So whoever changes what is wanted
 may be killed at any moment, and so may the supervisor: the next one finds its processes by what was
 written down, or by their command lines, and goes on.
@@ -37,8 +37,8 @@ from pilotage.ship.targets.local.unit import Unit
 LOCK: Final = "supervisor.lock"
 LOG: Final = "supervisor.log"
 
-_TICK_S: Final = 0.2
-_LOCK_TRIES: Final = 25
+_TICK_S: Final = 0.1
+_LOCK_TRIES: Final = 30
 _LARGEST_LOG: Final = 64 << 20
 _log = logging.getLogger("pilotage.ship.local")
 
