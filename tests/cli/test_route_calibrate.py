@@ -72,6 +72,26 @@ def test_a_cascade_that_pays(run, data, tmp_path):
     assert Calibration.load(path).chosen.startswith("cascade")
 
 
+def test_answers_alone_make_a_cascade(run, tmp_path):
+    drawn = random.Random(5)
+    path = tmp_path / "data.jsonl"
+    with path.open("w") as file:
+        for number in range(400):
+            small = int(drawn.random() < 0.55)
+            row = {
+                "prompt": f"question {number}",
+                "scores": {"small": small, "large": int(drawn.random() < 0.9)},
+                "answers": {"small": f"It is {number}." if small else "I cannot tell, sorry."},
+                "tokens": {t: {"prompt": 50, "completion": 50} for t in ("small", "large")},
+            }
+            print(json.dumps(row), file=file)
+    page = run(path, "--quality-target", "0.8")
+    assert "Chosen: cascade" in page
+    assert "checks: [schema, refusal, truncation, scorer]" in page
+    assert "routing.stream_buffer: true" in page
+    assert Calibration.load(tmp_path / "spec.routing.json").setup.signals == ("scorer",)
+
+
 def test_do_not_cascade_here_is_an_answer(run, data, tmp_path):
     page = run(data(0.0), "-o", str(tmp_path / "r.json"))
     assert "Chosen: static, tier large" in page
@@ -90,6 +110,7 @@ def test_json_has_the_figures_and_no_models(run, data, tmp_path):
     assert said["goal"]["usd"] == "0.0003"
     assert {"quality", "usd", "over_mix", "beats"} <= set(said["policies"]["cascade"]["comparison"])
     assert "logprobs" not in said
+    assert "scorer" not in said
     assert "classifier" not in said
 
 

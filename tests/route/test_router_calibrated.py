@@ -14,6 +14,7 @@ from tiered_server import Rows, Says, chat, chat_server, routing_spec, tiers_of
 from pilotage.route.attempt import Role
 from pilotage.route.calibration import Calibration
 from pilotage.route.calibration.bound import Threshold
+from pilotage.route.calibration.calibration import ACCEPT_INPUTS
 from pilotage.route.calibration.logistic import Logistic
 from pilotage.route.calibration.logprobs import LogprobModel
 from pilotage.route.estimate import Estimate
@@ -53,7 +54,7 @@ class Fitted:
         self.logprobs = dict.fromkeys(NAMES[:2], sure)
         self.judge: dict[str, Any] = {}
         self.classifier = {"form": "fitted"}
-        accept = logistic(("prior", "logprobs", "judge"), logprobs=1.0)
+        accept = logistic(ACCEPT_INPUTS, logprobs=1.0)
         self.accept = dict.fromkeys(NAMES[:2], accept)
         self.later = later or {}
         self.thresholds = dict.fromkeys(
