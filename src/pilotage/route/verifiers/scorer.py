@@ -62,6 +62,7 @@ class ScorerVerifier:
         if tier_name not in self._scorers or answer.tool_calls or not answer.text.strip():
             return NO_OPINION
         scorer, place = self._scorers[tier_name]
-        # Of long texts the ends are read: it never keeps the event loop for longer.
+        # On the event loop: a thread would take as long. Of long texts the ends are read, and what
+        # is written to be slow keeps it for some 15 ms.
         score = float(scorer.predict([call.prompt], [answer.text])[0, place])
         return Verdict(score=score, reason=f"text {score:.2f}")
