@@ -10,7 +10,7 @@ load client on another. For each gateway, whole answers and streams of 16 chunks
   It does not depend on what the client and the backend can do, nor on who else uses the machine;
 - **added latency**: at half of the gateway's own rate, and at the same rate straight to the
   backend: the differences of the medians and of the 99th percentiles;
-- **memory** of its processes after 100,000 requests, by that after the first 5,000.
+- **memory** of Pilotage's processes after 100,000 requests, by that after the first 5,000.
 
 Runs of the gateways alternate; figures are medians. LiteLLM and vllm-router come from ``make
 bench-gateway-env``; what is missing is said to be missing.
@@ -272,7 +272,7 @@ def measure(
                         f"run {turn + 1}: {name}, {kind}: {row.rps[-1]:,.0f}/s", highlight=False
                     )
         for name, (base, pid) in running.items():
-            if pid and memory_requests:
+            if name == "pilotage" and memory_requests:
                 report.memory[name] = memory(base, SYSTEMS[name].model, pid, memory_requests)
     report.rows = [_row(one) for one in found.values()]
     for row in report.rows:
@@ -395,6 +395,7 @@ def main() -> int:
     """Run, print, and fail if a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short run, no memory test")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
@@ -402,7 +403,7 @@ def main() -> int:
     with sole_bench():
         report = measure(
             given.systems.split(","),
-            repeats=1 if given.quick else 3,
+            repeats=1 if given.quick else given.repeats,
             seconds=3.0 if given.quick else 8.0,
             memory_requests=0 if given.quick else 100_000,
             console=console,
