@@ -134,7 +134,7 @@ def running_front() -> Iterator[Front]:
     logging.getLogger("moto").setLevel(logging.CRITICAL)
     front = Front(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, front, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     front.url = f"http://127.0.0.1:{server.server_port}"
     try:

@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 def running_model() -> Iterator[ModelServer]:
     server = ModelServer(("127.0.0.1", 0), _Handler)
     server.replies, server.asked = [(200, COMPLETION)], []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server

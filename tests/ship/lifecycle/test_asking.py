@@ -16,6 +16,7 @@ from pilotage.ship.lifecycle.asking import (
     UnreachableError,
     ask,
     await_answer,
+    signed,
     smoke,
 )
 from pilotage.ship.lifecycle.waiting import Waiting
@@ -97,3 +98,11 @@ def test_sagemaker_is_asked_through_its_runtime(front: Front) -> None:
     endpoint = SageMakerEndpoint(aws=lifecycle().aws, name="pilotage-receipts")
     assert ask(endpoint, "m").text == "Wren, robin, owl."
     assert path in front.actions()
+
+
+def test_a_function_url_is_asked_with_a_signature(front: Front) -> None:
+    url = "https://abc.lambda-url.eu-west-1.on.aws/v1/chat/completions"
+    headers = {key.lower(): value for key, value in signed(url, b"{}", None).items()}
+    assert "/eu-west-1/lambda/aws4_request" in headers["authorization"]
+    assert "SignedHeaders=content-type;host;x-amz-date" in headers["authorization"]
+    assert front.actions() == []

@@ -279,8 +279,18 @@ def test_a_rollback_that_failed_is_tried_again(front: Front) -> None:
     front.answers["DescribeStacks"] = lambda _: stack_xml(
         front, "UPDATE_ROLLBACK_FAILED", name=NAME, tags=dict(shipment().tags)
     )
-    front.answers["DescribeStackEvents"] = lambda _: events_xml(
-        ("Listener", "AWS::ElasticLoadBalancingV2::Listener", "UPDATE_FAILED", "no certificate")
+    failed = (
+        "Listener",
+        "AWS::ElasticLoadBalancingV2::Listener",
+        "UPDATE_FAILED",
+        "no certificate",
+    )
+    # The state from before is still there right after the call; the event says that it has begun.
+    front.answers["DescribeStackEvents"] = lambda _: (
+        events_xml(failed)
+        if front.actions().count("DescribeStacks") > 2
+        and "ContinueUpdateRollback" in front.actions()
+        else events_xml()
     )
     front.answers["ContinueUpdateRollback"] = lambda _: Reply(
         "<ContinueUpdateRollbackResponse><ContinueUpdateRollbackResult/>"
@@ -394,3 +404,93 @@ def test_a_missing_api_key_undoes_nothing(front: Front, model: ModelServer) -> N
         lifecycle(address=model.url).apply(shipment(), rendered(), agree=seen.agree, say=seen.say)
     assert lifecycle().status(shipment()).state == "CREATE_COMPLETE"
     del front
+
+
+def test_a_state_from_before_is_not_taken_for_the_end(front: Front) -> None:
+    """CloudFormation may say UPDATE_COMPLETE, of the last update, right after the next began."""
+    here, seen = lifecycle(), Witness()
+    here.apply(shipment(), rendered("one"), agree=seen.agree, say=seen.say)
+    before = front.actions().count("ExecuteChangeSet")
+    looks = [0]
+
+    def late(_: object) -> Reply | None:
+        if front.actions().count("ExecuteChangeSet") == before:
+            return None
+        looks[0] += 1
+        return events_xml() if looks[0] < 4 else None
+
+    front.answers["DescribeStackEvents"] = late
+    assert here.apply(shipment(), rendered("two"), agree=seen.agree, say=seen.say).applied
+    assert looks[0] >= 4
+    assert "UPDATE_COMPLETE" in seen.text
+
+
+def test_a_destroy_waits_for_an_update_before_it_deletes(front: Front) -> None:
+    here, seen = lifecycle(), Witness()
+    here.apply(shipment(), rendered(), agree=seen.agree, say=seen.say)
+    old = boto3.client("cloudformation", region_name=REGION).describe_stacks(StackName=NAME)
+    told = stack_xml(
+        front,
+        "UPDATE_IN_PROGRESS",
+        name=NAME,
+        tags=dict(shipment().tags),
+        stack_id=old["Stacks"][0]["StackId"],
+    )
+    front.asked.clear()
+    front.answers["CancelUpdateStack"] = lambda _: Reply(
+        "<CancelUpdateStackResponse/>", kind="text/xml"
+    )
+    front.answers["DescribeStacks"] = lambda fields: (
+        told
+        if front.actions().count("DescribeStacks") < 6
+        and not str(fields["StackName"]).endswith("-base")
+        else None
+    )
+    assert here.destroy(shipment(), agree=seen.agree, say=seen.say).existed
+    order = [one for one in front.actions() if one in {"CancelUpdateStack", "DeleteStack"}]
+    assert order == ["CancelUpdateStack", "DeleteStack"]
+    assert state()["stacks"] == []
+
+
+def test_what_is_replaced_or_removed_is_told_apart(front: Front) -> None:
+    here, seen = lifecycle(), Witness()
+    here.apply(shipment(), rendered(), agree=seen.agree, say=seen.say)
+
+    def change(action: str, name: str, replacement: str, field: str) -> str:
+        return (
+            "<member><Type>Resource</Type><ResourceChange>"
+            f"<Action>{action}</Action><LogicalResourceId>{name}</LogicalResourceId>"
+            f"<ResourceType>T</ResourceType><Replacement>{replacement}</Replacement><Details>"
+            f"<member><Target><Attribute>Properties</Attribute><Name>{field}</Name></Target>"
+            "</member></Details></ResourceChange></member>"
+        )
+
+    def page(changes: str, more: str) -> Reply:
+        return Reply(
+            "<DescribeChangeSetResponse><DescribeChangeSetResult><Status>CREATE_COMPLETE</Status>"
+            f"<Changes>{changes}</Changes>{more}</DescribeChangeSetResult>"
+            "</DescribeChangeSetResponse>",
+            kind="text/xml",
+        )
+
+    # In two pages, as AWS gives them.
+    front.answers["DescribeChangeSet"] = lambda fields: (
+        page(change("Remove", "D", "", "x") + change("Modify", "E", "False", "Tags"), "")
+        if "NextToken" in fields
+        else page(
+            change("Modify", "A", "True", "Name")
+            + change("Modify", "B", "Conditional", "Image")
+            + change("Dynamic", "C", "", "y"),
+            "<NextToken>2</NextToken>",
+        )
+    )
+    found = here.diff(shipment(), rendered("two"))
+    assert [(one.action, one.name) for one in found.changes] == [
+        ("replace", "A"),
+        ("maybe-replace", "B"),
+        ("maybe-replace", "C"),
+        ("remove", "D"),
+        ("change", "E"),
+    ]
+    assert found.changes[0].fields == ("Properties.Name",)
+    assert [one.name for one in found.replaced] == ["A", "B", "C", "D"]

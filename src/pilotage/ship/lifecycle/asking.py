@@ -115,12 +115,12 @@ class HttpEndpoint:
         url = self.address.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
         content = json.dumps(body).encode()
         headers = {"content-type": "application/json"}
-        if self.key:
-            headers["authorization"] = f"Bearer {self.key}"
         if self.host:
             headers["host"] = self.host
         if ".lambda-url." in url:
-            headers.update(_signed(url, content, self.region))
+            headers.update(signed(url, content, self.region))
+        elif self.key:
+            headers["authorization"] = f"Bearer {self.key}"
         loopback = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
         try:
             with httpx.Client(
@@ -288,8 +288,12 @@ def smoke(
     )
 
 
-def _signed(url: str, content: bytes, region: str | None) -> dict[str, str]:
-    """Headers of a function URL's request: its access is IAM's."""
+def signed(url: str, content: bytes, region: str | None) -> dict[str, str]:
+    """Headers of a function URL's request: its access is IAM's.
+
+    Raises:
+        UsageError: There are no credentials.
+    """
     import boto3  # noqa: PLC0415 - an extra
     from botocore.auth import SigV4Auth  # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415

@@ -23,11 +23,13 @@ class Events:
         aws: Where it is.
         stack_id: Its ARN.
         failed: The first resource that failed: "NAME (TYPE): reason".
+        told: How many were said so far.
     """
 
     aws: Aws
     stack_id: str
     failed: str | None = None
+    told: int = 0
     _seen: set[str] = field(default_factory=set)
 
     def skip(self) -> Events:
@@ -44,6 +46,7 @@ class Events:
             fresh.append(event)
         for event in reversed(fresh):
             self._seen.add(event["EventId"])
+            self.told += 1
             state = str(event.get("ResourceStatus", ""))
             name = str(event.get("LogicalResourceId", ""))
             reason = printable(str(event.get("ResourceStatusReason") or ""))
@@ -58,8 +61,25 @@ class Events:
         )
 
 
-def settled(aws: Aws, stack: Stack, events: Events, *, say: Say, waiting: Waiting) -> Stack | None:
+def settled(
+    aws: Aws,
+    stack: Stack,
+    events: Events,
+    *,
+    say: Say,
+    waiting: Waiting,
+    begun: bool = True,
+) -> Stack | None:
     """Wait until CloudFormation is done with a stack; None if it is gone then.
+
+    Args:
+        aws: Where.
+        stack: As it was.
+        events: Of the stack, those before left out.
+        say: Is told the events.
+        waiting: For it.
+        begun: Whether it is at work already. If not, its state counts only once there is an event:
+            right after a call it may still be that from before.
 
     Raises:
         TargetError: It took too long.
@@ -71,7 +91,7 @@ def settled(aws: Aws, stack: Stack, events: Events, *, say: Say, waiting: Waitin
         if now is None:
             return None
         events.tell(say, "stack")
-        if not now.busy:
+        if not now.busy and (begun or events.told):
             return now
     return now
 

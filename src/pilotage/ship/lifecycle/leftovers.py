@@ -20,6 +20,12 @@ VOLUMES_USD_PER_GB_MONTH: Final = 0.08
 """EBS gp3, us-east-1 (AWS price list, 2026-11)."""
 
 _GIB: Final = 2**30
+_LOG_GROUPS: Final = (
+    "",  # without a name of their own they have the stack's in front
+    "/aws/sagemaker/Endpoints/",
+    "/aws/sagemaker/InferenceComponents/",
+    "/aws/lambda/",
+)
 
 
 def leftovers(aws: Aws, shipment: Shipment) -> tuple[Leftover, ...]:
@@ -53,9 +59,13 @@ def purge(aws: Aws, found: Iterable[Leftover], *, say: Say) -> tuple[Leftover, .
 
 
 def _log_groups(aws: Aws, shipment: Shipment) -> Iterator[Leftover]:
-    # Groups without a name of their own have the stack's in front.
+    for start in _LOG_GROUPS:
+        yield from _log_groups_of(aws, shipment, f"{start}{shipment.name}")
+
+
+def _log_groups_of(aws: Aws, shipment: Shipment, prefix: str) -> Iterator[Leftover]:
     for one in aws.pages("logs", "describe_log_groups", "logGroups",
-                         logGroupNamePrefix=shipment.name):  # fmt: skip
+                         logGroupNamePrefix=prefix):  # fmt: skip
         name = str(one["logGroupName"])
         tags = aws.try_call(
             "logs", "list_tags_log_group", "ResourceNotFoundException", logGroupName=name

@@ -111,13 +111,13 @@ class StackChange:
                  what=stack.name))  # fmt: skip
         events = Events(self.aws, stack.id).skip()
         self.aws.call("cloudformation", "delete_stack", StackName=stack.id)
-        left = settled(self.aws, stack, events, say=say, waiting=self.waiting)
         for _ in self.waiting.rounds(f"the end of the stack {stack.name}"):
             left = find_stack(self.aws, stack.id)
-            if left is None or not (left.busy or left.in_review):
-                break
-        if left is not None:
-            raise self.stuck(left)
+            if left is None:
+                return
+            events.tell(say, "stack")
+            if left.status == "DELETE_FAILED":
+                raise self.stuck(left)
 
     def plan(self, stack: Stack | None, wanted: Wanted) -> ChangeSet:
         """The change set that makes the stack what is wanted.
@@ -141,7 +141,7 @@ class StackChange:
         execute(self.aws, change_set)
         if before is None:
             raise FailedStackError("is gone", where=f"stack {self.name}", hint="Apply again")
-        after = settled(self.aws, before, events, say=say, waiting=self.waiting)
+        after = settled(self.aws, before, events, say=say, waiting=self.waiting, begun=False)
         if after is not None and after.status in _GOOD:
             return after
         state = "DELETE_COMPLETE" if after is None else after.status
@@ -176,4 +176,4 @@ class StackChange:
         say(Note(step="rollback", text="the rollback that failed is tried again", what=stack.name))
         events = Events(self.aws, stack.id).skip()
         self.aws.call("cloudformation", "continue_update_rollback", StackName=stack.id)
-        return settled(self.aws, stack, events, say=say, waiting=self.waiting)
+        return settled(self.aws, stack, events, say=say, waiting=self.waiting, begun=False)
