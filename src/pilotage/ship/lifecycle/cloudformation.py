@@ -93,7 +93,14 @@ class CloudFormationLifecycle:
     def apply(self, shipment: Shipment, rendered: Rendered, *, agree: Agree, say: Say) -> Applied:
         """See `Lifecycle.apply`."""
         parts = self._parts(shipment, rendered)
-        preflight(self.aws, shipment, tuple(graph for _, graph in parts), say=say)
+        key = rendered.extra.get("package_key")
+        preflight(
+            self.aws,
+            shipment,
+            tuple(graph for _, graph in parts),
+            say=say,
+            package_key=key if isinstance(key, str) else None,
+        )
         stacks: list[Stack | None] = []
         plans: list[ChangeSet | None] = []
         changes: list[Change] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilotage.errors import ResourceError
 from pilotage.ship.graph import Graph
 from pilotage.ship.lifecycle.aws import Aws
 from pilotage.ship.lifecycle.certificate import check_certificate
@@ -13,8 +14,22 @@ from pilotage.ship.lifecycle.stack import OWNER_TAG, NameCollisionError
 from pilotage.ship.target import Shipment
 
 
-def preflight(aws: Aws, shipment: Shipment, graphs: tuple[Graph, ...], *, say: Say) -> None:
+def preflight(
+    aws: Aws,
+    shipment: Shipment,
+    graphs: tuple[Graph, ...],
+    *,
+    say: Say,
+    package_key: str | None = None,
+) -> None:
     """Every check that reads only.
+
+    Args:
+        aws: Where it goes.
+        shipment: What is shipped.
+        graphs: Of its stacks.
+        say: Is told what was found.
+        package_key: Of the function's zip, where the target is one and has no image.
 
     Raises:
         PilotageError: Something would make the deployment fail; says what and how to mend it.
@@ -26,8 +41,32 @@ def preflight(aws: Aws, shipment: Shipment, graphs: tuple[Graph, ...], *, say: S
     if shipment.target == "ecs":
         check_offered(aws, shipment)
         check_quota(aws, shipment, say=say)
+    if package_key is not None and shipment.shipping.image.uri is None:
+        _check_package(aws, account, package_key)
     for graph in graphs:
         check_kept(aws, shipment, graph)
+
+
+def _check_package(aws: Aws, account: str, key: str) -> None:
+    """Refuse a function whose zip is not there yet, in a bucket that is the account's own."""
+    bucket = f"pilotage-{account}-{aws.region}"
+    found = aws.try_call(
+        "s3",
+        "head_object",
+        "404",
+        "403",
+        "NoSuchBucket",
+        Bucket=bucket,
+        Key=key,
+        ExpectedBucketOwner=account,
+    )
+    if found is None:
+        raise ResourceError(
+            "the function's package is not there, or not to be read",
+            where=f"s3://{bucket}/{key}",
+            hint="The rendered README.md has the commands that build and upload it; then apply "
+            "again",
+        )
 
 
 def check_kept(aws: Aws, shipment: Shipment, graph: Graph) -> None:
