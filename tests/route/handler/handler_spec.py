@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from model_server import ModelServer
+from handler_models import ModelServer
 
 HELLO = {"messages": [{"role": "user", "content": "Hi, what is the secret of Grüße?"}]}
 # The model servers say that a prompt has 10 tokens and an answer 3.

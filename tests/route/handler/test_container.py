@@ -13,7 +13,7 @@ from handler_spec import HELLO, SMALL_COST, error_of, spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lambda_events import function_url, http_api, rest_api
-from model_server import ModelServer, Said
+from handler_models import ModelServer, Said
 
 from pilotage.errors import PilotageError
 from pilotage.route import handler as package

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from lambda_events import function_url
-from model_server import ModelServer, Said
+from handler_models import ModelServer, Said
 
 from pilotage.route.handler import Container
 
