@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from handler_models import ModelServer, Said
 from handler_spec import HELLO, SMALL_COST, error_of, spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lambda_events import function_url, http_api, rest_api
-from handler_models import ModelServer, Said
 
 from pilotage.errors import PilotageError
 from pilotage.route import handler as package

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lambda_events import function_url
 from handler_models import ModelServer, Said
+from lambda_events import function_url
 
 from pilotage.route.handler import Container
 

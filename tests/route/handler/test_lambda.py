@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from handler_models import ModelServer, Said
 from handler_spec import HELLO, LARGE_COST, SMALL_COST, error_of, spec
 from lambda_events import function_url, http_api, rest_api
-from handler_models import ModelServer, Said
 from runtime_api import RuntimeApi
 
 from pilotage.route.handler.event import LAMBDA_PAYLOAD
