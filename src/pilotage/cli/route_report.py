@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pilotage.errors import StoreError
-from pilotage.units import parse_duration
+from pilotage.errors import StoreError, UsageError
+from pilotage.units import UnitError, parse_duration
 
 if TYPE_CHECKING:
     from pilotage.route.ledger.report import Report
     from pilotage.route.ledger.report.tables import Table
 
 _DAY_S: Final = 86_400
+_WIDEST: Final = 1000
+"""Characters of a table's line at most."""
 
 
 def report_command(
@@ -47,7 +49,10 @@ def report_command(
     from pilotage.route.ledger.place import place_of  # noqa: PLC0415 - drivers, templates, plots
     from pilotage.route.ledger.report import html_page, report  # noqa: PLC0415
 
-    span = parse_duration(since)
+    try:
+        span = parse_duration(since)
+    except UnitError as error:
+        raise UsageError(error.message, where="--since", hint=error.hint) from None
     until = time.time()
     begin = max(0.0, until - span)
     if span >= _DAY_S:
@@ -82,7 +87,7 @@ def _show(report: Report) -> None:
 
     from pilotage.route.ledger.report.tables import notes, tables, tiles  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console, wide = Console(highlight=False), Console(highlight=False, width=_WIDEST)
     span = f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC"
     console.print(Text(f"{report.ledger}, {span}"), soft_wrap=True)
     for name, value, more in tiles(report):
@@ -90,7 +95,8 @@ def _show(report: Report) -> None:
     for table in tables(report):
         if table.rows:
             console.print()
-            console.print(_drawn(table))
+            # Never narrower than what it says: half an amount is none. Terminals wrap.
+            wide.print(_drawn(table))
     console.print()
     for note in notes(report):
         console.print(Text(note))

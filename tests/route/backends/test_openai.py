@@ -332,6 +332,53 @@ def test_usage_that_the_client_did_not_ask_for_is_kept_from_it() -> None:
     asyncio.run(run())
 
 
+WHOLE = (
+    b'{"id": "i", "object": "chat.completion", "created": 7, "model": "m", "choices": [{"index": 0,'
+    b' "message": {"role": "assistant", "content": "x", "tool_calls": [{"id": "c"}]},'
+    b' "finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}'
+)
+
+
+@pytest.mark.parametrize("with_usage", [True, False])
+def test_a_whole_answer_is_made_into_the_stream_that_was_asked_for(with_usage: bool) -> None:
+    async def run() -> None:
+        async with chat_server() as server:
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+            server.raw["whole"] = head + WHOLE
+            server.behaviours.append("whole")
+            one = backend(server.url)
+            options = {"stream_options": {"include_usage": True}} if with_usage else {}
+            answer = await one.forward(posted(stream=True, **options), stream=True)
+            got = b"".join([piece async for piece in answer])
+            await one.close()
+        *events, done, end = got.split(b"\n\n")
+        assert (done, end) == (b"data: [DONE]", b"")
+        said = [json.loads(one.removeprefix(b"data: ")) for one in events]
+        assert {(one["object"], one["model"]) for one in said} == {("chat.completion.chunk", "m")}
+        message = {"role": "assistant", "content": "x", "tool_calls": [{"index": 0, "id": "c"}]}
+        assert said[0]["choices"][0]["delta"] == message
+        assert said[0]["choices"][0]["finish_reason"] == "stop"
+        told = {"prompt_tokens": 7, "completion_tokens": 2}
+        assert [one.get("usage") for one in said[1:]] == ([told] if with_usage else [])
+        assert answer.finished
+        assert answer.usage == Usage(prompt_tokens=7, completion_tokens=2)
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_nobody_asked_for_is_garbage() -> None:
+    async def run() -> None:
+        async with chat_server() as server:
+            server.behaviours.append(streamed(server, event(b"[DONE]")))
+            one = backend(server.url)
+            with pytest.raises(BackendError) as raised:
+                await one.forward(posted(stream=False), stream=False)
+            await one.close()
+        assert raised.value.fault is Fault.GARBAGE
+
+    asyncio.run(run())
+
+
 def test_a_body_that_is_no_object_is_refused_unsent() -> None:
     async def run() -> None:
         async with chat_server() as server:

@@ -190,6 +190,19 @@ def test_any_json_is_an_answer_or_garbage(value: Any) -> None:
         assert error.fault is Fault.GARBAGE
 
 
+@pytest.mark.parametrize(
+    ("choice", "tokens"),
+    [
+        ({"message": {"content": "eight by"}, "logprobs": {"content": [{}] * 99}}, 2),
+        ({"message": {"content": None, "refusal": "no", "reasoning": "no"}}, 1),
+        ({"message": {"content": "", "tool_calls": [{"id": "a"}]}}, 3),
+        ({"text": "?"}, 4),
+    ],
+)
+def test_a_whole_answer_without_usage_is_what_it_says(choice: Any, tokens: int) -> None:
+    assert RawWhole(json.dumps({"choices": [choice]}).encode()).tokens == tokens
+
+
 def test_tool_calls_are_put_together() -> None:
     assembly = Assembly()
     deltas: list[dict[str, Any]] = [

@@ -70,6 +70,7 @@ def test_json_lines_with_scores_by_model(tmp_path: Path) -> None:
         ("a,b\n1,0\n", "no column prompt"),
         ("prompt,a\np,1\n", "1 models"),
         ("prompt,a,b\np,1,7\n", "1 models"),
+        ("prompt,a,b\np,1,0\nq,1,1\nr,0,no\ns,1,7\nt,1,1\n", "row 4 of the column 'b'.*'7'"),
         ("prompt,a,b\n", "no rows"),
         ("[]", "no rows"),
         ("prompt,a,b\n,1,0\n", "row 1 has no prompt"),

@@ -253,6 +253,15 @@ def test_the_command_prints_tables(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("at_noon")
+def test_amounts_are_whole_on_a_narrow_screen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    fill(path, one_of_each())
+    said = re.sub(r" +", " ", run(path=path).stdout)
+    assert "…" not in said
+    assert "2026-02-24 1 1 $0.0300 $0.000400 $0.0304" in said
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_the_command_as_json_is_exact(path: Path) -> None:
     fill(path, [attempt(cost=Decimal("0.000000000000000001")), attempt(cost=Decimal(100))])
     result = run("--json", "--since", "1h", path=path)
@@ -287,6 +296,8 @@ def test_wrong_arguments_are_errors_and_make_no_file(
 ) -> None:
     result = run(*args, path=path)
     assert isinstance(result.exception, error)
+    assert isinstance(result.exception, PilotageError)
+    assert result.exception.where
     assert not path.exists()
 
 

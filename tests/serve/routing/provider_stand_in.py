@@ -23,6 +23,8 @@ class StandIn:
         status: Of its answers; the body of any but 200 is an error object.
         pause_s: Before each word of a stream.
         stops_after: Words after which a stream breaks off.
+        tells_usage: Whether answers say what they used.
+        streams: Whether it knows streams; if not, what asks for one gets a whole answer.
         bodies: Of the requests.
         keys: Their Authorization headers.
         hung_up: Streams whose reader left before the end.
@@ -35,6 +37,8 @@ class StandIn:
     pause_s: float = 0.0
     stops_after: int | None = None
     tool_call: bool = False
+    tells_usage: bool = True
+    streams: bool = True
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     hung_up: int = 0
@@ -72,12 +76,13 @@ def standing_in(model: str) -> Iterator[StandIn]:
             state.keys.append(self.headers.get("authorization"))
             if state.status != 200:
                 self.whole({"error": {"message": "no, not this", "code": "stand_in"}})
-            elif body.get("stream"):
+            elif body.get("stream") and state.streams:
                 self.stream(body)
             else:
                 message: dict[str, Any] = {"role": "assistant", "content": "".join(state.says)}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                self.whole({**head("chat.completion"), "choices": [choice], "usage": state.usage})
+                answer = {**head("chat.completion"), "choices": [choice]}
+                self.whole({**answer, "usage": state.usage} if state.tells_usage else answer)
 
         def whole(self, answer: dict[str, Any]) -> None:
             content = json.dumps(answer).encode()
@@ -111,7 +116,7 @@ def standing_in(model: str) -> Iterator[StandIn]:
             if state.tool_call:
                 self.event(delta({"tool_calls": [TOOL_CALL]}))
             self.event(delta({}, "tool_calls" if state.tool_call else "stop"))
-            if (body.get("stream_options") or {}).get("include_usage"):
+            if state.tells_usage and (body.get("stream_options") or {}).get("include_usage"):
                 self.event({**head("chat.completion.chunk"), "choices": [], "usage": state.usage})
             self.chunk(b"data: [DONE]\n\n")
             self.wfile.write(b"0\r\n\r\n")

@@ -36,6 +36,8 @@ def keys(folder: Path) -> dict[str, str]:
     return {
         "free": store.add("free").text,
         "slow": store.add("slow", limits=KeyLimits(requests_per_minute=2)).text,
+        "few auto": store.add("few", limits=KeyLimits(tokens_per_minute=150)).text,
+        "few small": store.add("few", limits=KeyLimits(tokens_per_minute=150)).text,
     }
 
 
@@ -107,6 +109,40 @@ def test_a_stream_is_one_tiers_alone(client: OpenAI, small: StandIn) -> None:
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.model_extra is not None
     assert Decimal(chunks[-1].usage.model_extra["cost_usd"]) == SMALL_COST + BIG_COST
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_shown_is_what_is_billed(client: OpenAI, small: StandIn, stream: bool) -> None:
+    small.tells_usage = False
+    asked: Any = {"model": "auto", "messages": ASKED}
+    if stream:
+        options: Any = {"stream": True, "stream_options": {"include_usage": True}}
+        *_, answer = client.chat.completions.create(**asked, **options)
+    else:
+        answer = client.chat.completions.create(**asked)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > 0
+    assert answer.usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize("model", ["auto", "small"])  # routed, and passed through
+def test_tokens_of_a_stream_that_is_hung_up_on_count(
+    server: RunningServer, keys: dict[str, str], small: StandIn, folder: Path, model: str
+) -> None:
+    small.says, small.pause_s = ["word "] * 2000, 0.005
+    key = keys[f"few {model}"]
+    head, url = {"authorization": f"Bearer {key}"}, f"{server.url}/chat/completions"
+    asked = {"model": model, "messages": ASKED, "max_tokens": 50, "stream": True}
+    with httpx.stream("POST", url, json=asked, headers=head, timeout=30) as answer:
+        assert answer.status_code == 200
+        for number, _ in enumerate(answer.iter_lines()):
+            if number > 260:
+                break
+    small.reset()
+    rows = attempts(folder, answer.headers["x-request-id"], 1)
+    assert rows == [("small", "answer", "cancelled")]
+    # Over 120 words came, though room was kept for 50: less than 50 are left of the 150.
+    assert ask(server, key, max_tokens=50).status_code == 429
 
 
 def test_tool_calls_go_through_both_ways(client: OpenAI, small: StandIn) -> None:

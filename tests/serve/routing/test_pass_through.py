@@ -132,6 +132,16 @@ def test_a_stream_with_usage_ends_with_the_cost(client: OpenAI) -> None:
     assert last.usage.model_extra == {"cost_usd": COST}
 
 
+def test_a_provider_that_knows_no_stream_is_read_as_one(client: OpenAI, small: StandIn) -> None:
+    small.streams = False
+    asked: Any = {"model": "auto", "messages": ASKED, "stream": True}
+    (chunk,) = client.chat.completions.create(**asked)
+    assert chunk.choices[0].delta.content == WHOLE
+    assert chunk.usage is None
+    *_, last = client.chat.completions.create(**asked, stream_options={"include_usage": True})
+    assert last.usage.model_extra == {"cost_usd": COST}
+
+
 def test_the_other_tier_is_asked_by_its_name_with_its_key(
     client: OpenAI, big: StandIn, small: StandIn
 ) -> None:
@@ -165,6 +175,7 @@ def test_sagemakers_route_needs_no_model(server: RunningServer, small: StandIn) 
         ({"n": 2}, (400, "unsupported_parameter", "n")),
         ({"stream": "yes"}, (400, "invalid_value", "stream")),
         ({"stream_options": {}}, (400, "invalid_value", "stream_options")),
+        ({"stream": True, "stream_options": 7}, (400, "invalid_value", "stream_options")),
         ({"chat_template": "{{ x }}"}, (400, "unsupported_parameter", "chat_template")),
         ({"model": "other"}, (404, "model_not_found", "model")),
         ({"padding": "x" * 70_000}, (413, "body_too_large", None)),

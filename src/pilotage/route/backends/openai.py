@@ -139,7 +139,12 @@ class OpenAIBackend:
         first_s, whole_s = self._limits(deadline)
         # A whole answer has no first token that could be waited for.
         reply = await self._post(_encode(fields), first_s if stream else whole_s, whole_s)
-        answer = RawAnswer(reply, hide_usage=hide_usage, stream=_is_stream(reply))
+        if not stream and _is_stream(reply):
+            reply.close()
+            raise BackendError(Fault.GARBAGE, "the backend answered with a stream, unasked")
+        answer = RawAnswer(
+            reply, hide_usage=hide_usage, stream=_is_stream(reply), wanted_stream=stream
+        )
         try:
             await answer.begin()
         except BaseException:

@@ -6,6 +6,7 @@ from pilotage.route.answer import Usage
 from pilotage.route.backends.backend import BackendError, Fault
 from pilotage.route.backends.raw_events import RawEvents, RawWhole
 from pilotage.route.backends.reply import Reply
+from pilotage.route.backends.whole_as_events import whole_as_events
 
 
 class RawAnswer:
@@ -17,18 +18,34 @@ class RawAnswer:
         reply: Its head has come.
         hide_usage: Whether the event that only tells usage is left out.
         stream: Whether it is a stream of events.
+        wanted_stream: Whether it was asked for one. A whole answer is then made into events,
+            because the client reads nothing else.
 
     Attributes:
         status: Of HTTP, always 200.
         headers: Of the answer, names in lower case.
     """
 
-    __slots__ = ("_events", "_first", "_over", "_reply", "_whole", "headers", "status")
+    __slots__ = (
+        "_events",
+        "_first",
+        "_hide_usage",
+        "_over",
+        "_reply",
+        "_wanted_stream",
+        "_whole",
+        "headers",
+        "status",
+    )
 
-    def __init__(self, reply: Reply, *, hide_usage: bool, stream: bool) -> None:
+    def __init__(
+        self, reply: Reply, *, hide_usage: bool, stream: bool, wanted_stream: bool
+    ) -> None:
         self.status = reply.status
         self.headers = reply.headers
         self._reply = reply
+        self._hide_usage = hide_usage
+        self._wanted_stream = wanted_stream
         self._events = RawEvents(hide_usage=hide_usage) if stream else None
         self._whole: RawWhole | None = None
         self._first: bytes | None = None
@@ -66,6 +83,8 @@ class RawAnswer:
         if self._events is None:
             body = await self._reply.whole()
             self._whole = RawWhole(body)
+            if self._wanted_stream:
+                body = whole_as_events(body, hide_usage=self._hide_usage)
             self._first = body
             self._over = True
         else:

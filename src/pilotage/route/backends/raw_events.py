@@ -33,6 +33,19 @@ class _Known(msgspec.Struct):
     model: str | None = None
 
 
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+
+
+_choice = msgspec.json.Decoder(_Choice).decode
 _known = msgspec.json.Decoder(_Known).decode
 
 
@@ -173,7 +186,7 @@ class RawWhole:
         model: What it says it is.
     """
 
-    __slots__ = ("_size", "model", "usage")
+    __slots__ = ("_choices", "model", "usage")
 
     def __init__(self, body: bytes) -> None:
         """Look at ``body``.
@@ -188,12 +201,24 @@ class RawWhole:
             raise BackendError(Fault.GARBAGE, "the backend's answer has no choices")
         self.usage = usage_of(known.usage)
         self.model = known.model
-        self._size = sum(len(choice) for choice in known.choices)
+        self._choices = known.choices
 
     @property
     def tokens(self) -> int:
-        """About how many tokens it is: its choices' bytes, what stands around the text included."""
-        return estimated_tokens(self._size)
+        """About how many tokens it is: what its choices say, or their bytes if that is unclear."""
+        return estimated_tokens(sum(_size_said(choice) for choice in self._choices))
+
+
+def _size_said(choice: msgspec.Raw) -> int:
+    try:
+        message = _choice(choice).message
+    except NOT_JSON:
+        message = None
+    if message is None:
+        return len(choice)
+    texts = (message.content, message.reasoning_content, message.reasoning, message.refusal)
+    called = len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0
+    return called + sum(len(text.encode()) for text in texts if text)
 
 
 def _parsed(data: bytes) -> _Known:

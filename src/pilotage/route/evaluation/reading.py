@@ -125,7 +125,8 @@ def _matrix(rows: Sequence[Mapping[str, Any]], where: str) -> Matrix:
     values = _model_columns(rows, [name for name in columns if name != asked])
     if len(values) < 2:
         raise UsageError(
-            f"it has scores of {len(values)} models, and a choice needs two",
+            f"it has scores of {len(values)} models, and a choice needs two"
+            f"{_spoilt(rows, columns)}",
             where=where,
             hint=_HINT,
         )
@@ -168,6 +169,16 @@ def _model_columns(
             marked[stem] = known
     # Where columns say that they are results, a bare column of shares is something else.
     return marked or found
+
+
+def _spoilt(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Which cell keeps a column from being scores, where it is all but some."""
+    for column in columns:
+        bad = [at for at, row in enumerate(rows) if _score(row.get(column)) is None]
+        if bad and len(bad) * 2 < len(rows):
+            said = str(rows[bad[0]].get(column))[:40]
+            return f" (row {bad[0] + 1} of the column {column!r} is no score from 0 to 1: {said!r})"
+    return ""
 
 
 def _score(value: object) -> float | None:

@@ -77,7 +77,9 @@ def check_body(body: dict[str, Any], *, max_history: int, raw: bool) -> Wanted:
             "logprobs", "Routed answers come without log-probabilities; ask a model by its name."
         )
     options = body.get("stream_options")
-    if options is not None and (not isinstance(options, dict) or not stream):
+    if options is not None and not isinstance(options, dict):
+        raise invalid("stream_options", "'stream_options' must be an object.")
+    if options is not None and not stream:
         raise invalid("stream_options", "'stream_options' is for requests with stream: true.")
     longest = body.get("max_completion_tokens")
     return Wanted(

@@ -11,7 +11,6 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pilotage.route.attempt import Attempt
 from pilotage.route.backends.attempt_stream import RawStream
 from pilotage.route.backends.backend import BackendError
 from pilotage.route.backends.tier import Tier
@@ -101,6 +100,8 @@ class RawResponse(Response):
                         await self._send_whole(answer, send)
                 finally:
                     await answer.aclose()
+                    # Also of an answer that broke off: it is on the bill, so on the limits too.
+                    self._count(answer)
         except BackendError as error:
             await self._fail(of_backend(error), send)
         except ClientGone:
@@ -124,7 +125,7 @@ class RawResponse(Response):
                 held += piece  # what it cost is known in a moment
                 continue
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        self._count(answer.attempt, held or piece)
+        self._ended(answer, held or piece)
         if held:
             held = with_cost(held, answer.cost)
         await send({"type": "http.response.body", "body": held})
@@ -135,7 +136,7 @@ class RawResponse(Response):
         async for piece in answer:
             exchange.first_token_at = time.monotonic()
             body = piece if not body else body + piece
-        self._count(answer.attempt, body)
+        self._ended(answer, body)
         exchange.headers[headers.COST] = headers.money_text(answer.cost)
         fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await self._begin(send, fields)
@@ -149,11 +150,17 @@ class RawResponse(Response):
         # A copy: the layers around add theirs to it.
         await send({"type": "http.response.start", "status": 200, "headers": [*fields]})
 
-    def _count(self, attempt: Attempt, end: bytes) -> None:
-        exchange, usage = self._exchange, attempt.usage
-        exchange.last_token_at = time.monotonic()
+    def _count(self, answer: RawStream) -> None:
+        if not answer.attempts:
+            return  # no backend could be asked
+        exchange, usage = self._exchange, answer.attempt.usage
         exchange.prompt_tokens = usage.prompt_tokens
         exchange.completion_tokens = exchange.longest = usage.completion_tokens
+
+    def _ended(self, answer: RawStream, end: bytes) -> None:
+        self._count(answer)
+        exchange = self._exchange
+        exchange.last_token_at = time.monotonic()
         reasons = _FINISH.findall(end)
         exchange.finish_reason = reasons[-1].decode() if reasons else None
 

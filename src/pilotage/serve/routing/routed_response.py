@@ -110,12 +110,14 @@ class RoutedResponse(Response):
                 await self._send_whole(answer, send)
         finally:
             await answer.aclose()
+            # Also of an answer that broke off: it is on the bill, so on the limits too.
+            self._count(answer)
         routing.metrics.answered(escalations=answer.escalations, added_s=began - exchange.arrived)
 
     async def _send_stream(self, answer: RoutedAnswer, send: Send) -> None:
         exchange = self._exchange
         writer: RoutedFormat | None = None
-        usage, finish_reason = Usage(estimated=True), "stop"
+        finish_reason = "stop"
         async for chunk in answer:
             now = exchange.last_token_at = time.monotonic()
             events = b""
@@ -125,14 +127,15 @@ class RoutedResponse(Response):
                 events = writer.opening()
                 await self._begin(send, STREAM_HEADERS)
             events += writer.chunk(chunk)
-            usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
             if events:
                 await send({"type": "http.response.body", "body": events, "more_body": True})
         if writer is None:
             writer = RoutedFormat(answer.tier, with_usage=self._with_usage)
             await self._begin(send, STREAM_HEADERS)
-        self._count(usage, finish_reason)
+        exchange.finish_reason = finish_reason
+        # Estimated where the tier told nothing: what is shown is what is billed.
+        usage = self._count(answer)
         end = writer.ending(finish_reason, usage, answer.cost)
         await send({"type": "http.response.body", "body": end})
 
@@ -143,8 +146,9 @@ class RoutedResponse(Response):
             if exchange.first_token_at is None:
                 exchange.first_token_at = exchange.last_token_at
         said = answer.answer
-        usage = said.usage or Usage(estimated=True)
-        self._count(usage, said.finish_reason or "stop")
+        exchange.finish_reason = said.finish_reason or "stop"
+        # Estimated where the tier told nothing: what is shown is what is billed.
+        usage = self._count(answer)
         body = RoutedFormat(said.model or answer.tier, with_usage=False).whole(said, usage)
         exchange.headers[headers.COST] = headers.money_text(answer.cost)
         await self._begin(
@@ -158,11 +162,11 @@ class RoutedResponse(Response):
         # A copy: the layers around add theirs to it.
         await send({"type": "http.response.start", "status": 200, "headers": list(fields)})
 
-    def _count(self, usage: Usage, finish_reason: str) -> None:
-        exchange = self._exchange
-        exchange.finish_reason = finish_reason
+    def _count(self, answer: RoutedAnswer) -> Usage:
+        exchange, usage = self._exchange, answer.attempt.usage
         exchange.prompt_tokens = usage.prompt_tokens
         exchange.completion_tokens = exchange.longest = usage.completion_tokens
+        return usage
 
     async def _fail(self, error: ApiError, send: Send) -> None:
         self._exchange.reason = error.code
