@@ -89,14 +89,6 @@ def apply(
     console = errors()
     total = cost_of(shipment)
 
-    def agree(difference: Difference) -> bool:
-        if not as_json:
-            show_remarks(console, rendered)
-            for line in cost_lines(total, shipment.deployment.budget):
-                console.print(line)
-            show_difference(console, difference)
-        return yes or agreed("Apply this?", yes=False)
-
     how = lifecycle(
         wanted,
         poll=poll,
@@ -107,6 +99,16 @@ def apply(
         keep=keep,
     )
     with progress(as_json=as_json) as say:
+
+        def agree(difference: Difference) -> bool:
+            with say.paused():
+                if not as_json:
+                    show_remarks(console, rendered)
+                    for line in cost_lines(total, shipment.deployment.budget):
+                        console.print(line)
+                    show_difference(console, difference)
+                return agreed("Apply this?", yes=yes)
+
         done = how.apply(shipment, rendered, agree=agree, say=say)
     if as_json:
         print_json({**done.as_dict(), "cost": total.as_dict()})
@@ -137,13 +139,15 @@ def destroy(
     shipment = wanted.shipment
     console = errors()
 
-    def agree(status: Status) -> bool:
-        if not as_json:
-            show_status(console, status)
-        return yes or agreed(f"Destroy {status.name}?", yes=False)
-
     how = lifecycle(wanted, poll=poll, limit=limit, purge=purge)
     with progress(as_json=as_json) as say:
+
+        def agree(status: Status) -> bool:
+            with say.paused():
+                if not as_json:
+                    show_status(console, status)
+                return agreed(f"Destroy {status.name}?", yes=yes)
+
         done = how.destroy(shipment, agree=agree, say=say)
     usd = spent(cost_of(shipment), done.hours)
     if as_json:

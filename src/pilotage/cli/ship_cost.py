@@ -97,7 +97,8 @@ def cost_lines(cost: Cost, budget: BudgetSpec | None) -> Iterator[Text]:
         return
     found = cost.total
     yield Text(f"cost: {_said(found.desired)}", style="bold")
-    yield Text(f"      from {_said(found.least)} to {_said(found.most)}")
+    if found.least.replicas != found.most.replicas:
+        yield Text(f"      from {_said(found.least)} to {_said(found.most)}")
     limit = budget.usd_per_month if budget is not None else None
     if limit is not None and float(found.desired.usd) > limit:
         yield Text(f"      above the budget of {limit:,.0f} USD a month", style="bold red")

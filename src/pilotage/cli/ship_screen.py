@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 from pilotage.errors import UsageError
 
 if TYPE_CHECKING:
-    from pilotage.ship.lifecycle import Destroyed, Difference, Note, Say, Status
+    from pilotage.ship.lifecycle import Destroyed, Difference, Note
+    from pilotage.ship.lifecycle import Status as ShipStatus
     from pilotage.ship.target import Rendered
 
 _MARKS: Final = {
@@ -80,7 +82,7 @@ def show_remarks(console: Console, rendered: Rendered) -> None:
         console.print(Text(f"note: {note}", style="dim"))
 
 
-def show_status(console: Console, status: Status) -> None:
+def show_status(console: Console, status: ShipStatus) -> None:
     """What is there, in a few lines."""
     bad = "FAILED" in status.state or "ROLLBACK" in status.state
     console.print(Text(f"{status.name}: ") + Text(status.state, style="bold red" if bad else ""))
@@ -115,22 +117,44 @@ def show_destroyed(console: Console, done: Destroyed, usd: float | None) -> None
             console.print(Text(f"    {one.remove}", style="dim"))
 
 
-@contextmanager
-def progress(*, as_json: bool) -> Iterator[Say]:
+class Progress:
     """Says notes on the standard error: JSON lines, or lines below which a spinner turns."""
-    if as_json:
-        yield lambda note: print(json.dumps(note.as_dict()), file=sys.stderr, flush=True)  # noqa: T201
-        return
+
+    def __init__(self, spinner: Status | None, console: Console) -> None:
+        self._spinner = spinner
+        self._console = console
+
+    def __call__(self, note: Note) -> None:
+        """Say a note."""
+        if self._spinner is None:
+            typer.echo(json.dumps(note.as_dict()), err=True)
+            return
+        words = " ".join(part for part in (note.what, note.state, note.text) if part)
+        style = "red" if note.bad else ""
+        self._console.print(Text(f"{note.step:>10}  ", style="dim") + Text(words, style=style))
+        self._spinner.update(Text(words[: max(20, self._console.width - 4)]))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the spinner, while a question is asked."""
+        if self._spinner is not None:
+            self._spinner.stop()
+        try:
+            yield
+        finally:
+            if self._spinner is not None:
+                self._spinner.start()
+
+
+@contextmanager
+def progress(*, as_json: bool) -> Iterator[Progress]:
+    """Progress for as long as the work goes on."""
     console = errors()
-    with console.status("…") as status:
-
-        def say(note: Note) -> None:
-            words = " ".join(part for part in (note.what, note.state, note.text) if part)
-            style = "red" if note.bad else ""
-            console.print(Text(f"{note.step:>10}  ", style="dim") + Text(words, style=style))
-            status.update(Text(words[: max(20, console.width - 4)]))
-
-        yield say
+    if as_json:
+        yield Progress(None, console)
+        return
+    with console.status("…") as spinner:
+        yield Progress(spinner, console)
 
 
 def agreed(question: str, *, yes: bool) -> bool:
