@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calibrating import PRICES, price, requests, routing
-from stepping import step
+from policy_stepping import step
 
 from pilotage.errors import UsageError
 from pilotage.route.calibration import Calibration, check_policy

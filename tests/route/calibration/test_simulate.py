@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from stepping import step
+from policy_stepping import step
 
 from pilotage.route.calibration.calibration import ACCEPT_INPUTS
 from pilotage.route.calibration.logistic import Logistic, log_odds, squash
