@@ -9,17 +9,19 @@ from datetime import UTC, datetime
 from pilotage.errors import PilotageError, ServeError, TargetError
 from pilotage.ship.cloudformation import template
 from pilotage.ship.graph import Graph
-from pilotage.ship.lifecycle.asking import Endpoint, UnreachableError, await_answer
+from pilotage.ship.lifecycle.asking import Endpoint, UnreachableError
 from pilotage.ship.lifecycle.aws import Aws
-from pilotage.ship.lifecycle.balancer import await_healthy, healthy
+from pilotage.ship.lifecycle.balancer import healthy
 from pilotage.ship.lifecycle.change_set import ChangeSet, Wanted, additions, discard
+from pilotage.ship.lifecycle.coming_up import await_service, say_lines
+from pilotage.ship.lifecycle.deletion import delete_stack
 from pilotage.ship.lifecycle.difference import Change, Difference
 from pilotage.ship.lifecycle.endpoint_of import endpoint_of
-from pilotage.ship.lifecycle.events import Events, settled
 from pilotage.ship.lifecycle.leftovers import leftovers, purge
 from pilotage.ship.lifecycle.lifecycle import Agree, AgreeToDestroy
 from pilotage.ship.lifecycle.log_lines import follow as followed
 from pilotage.ship.lifecycle.log_lines import last_lines, log_groups
+from pilotage.ship.lifecycle.options import Options
 from pilotage.ship.lifecycle.outcome import Applied, Destroyed, LogLine, Replicas, Status
 from pilotage.ship.lifecycle.parameters import KEYS, Known, fill_keys, values
 from pilotage.ship.lifecycle.preflight import preflight
@@ -27,36 +29,12 @@ from pilotage.ship.lifecycle.progress import Note, Say
 from pilotage.ship.lifecycle.service import service_in
 from pilotage.ship.lifecycle.stack import Stack, StackResource, find_stack, resources_of
 from pilotage.ship.lifecycle.stack_change import FailedStackError, StackChange
-from pilotage.ship.lifecycle.teardown import being_destroyed, empty_capacity
-from pilotage.ship.lifecycle.waiting import TooLongError, Waiting
+from pilotage.ship.lifecycle.teardown import being_destroyed
+from pilotage.ship.lifecycle.waiting import TooLongError
 from pilotage.ship.lifecycle.weights import weights_on_hosts
 from pilotage.ship.target import Rendered, Shipment
 
-_FAILURE_LINES = 20
-_FAILURE_SINCE_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a user may say about applying.
-
-    Attributes:
-        waiting: How long, and how often AWS is asked.
-        parameters: Values of the template's parameters, in place of what is found.
-        address: Where the endpoint is asked, in place of its own address.
-        key: API key for that.
-        completion: Whether a completion is asked for at all.
-        keep: Whether what came up and does not answer stays, to be looked at.
-        purge: Whether destroy removes what would be kept, too.
-    """
-
-    waiting: Waiting = field(default_factory=Waiting)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    address: str | None = None
-    key: str | None = field(default=None, repr=False)
-    completion: bool = True
-    keep: bool = False
-    purge: bool = False
+__all__ = ["CloudFormationLifecycle", "Options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +163,7 @@ class CloudFormationLifecycle:
                 return Destroyed(name=shipment.name, agreed=False)
         for part, stack in zip(parts, stacks, strict=True):
             if stack is not None:
-                self._delete(part, stack, say=say)
+                delete_stack(part, stack, say=say)
         left = leftovers(self.aws, shipment)
         if self.options.purge:
             left = purge(self.aws, left, say=say)
@@ -304,7 +282,7 @@ class CloudFormationLifecycle:
             raise FailedStackError("is gone", where=f"stack {shipment.name}", hint="Apply again")
         part = parts[-1][0]
         try:
-            answered = self._verify(shipment, now, key, say=say)
+            answered = await_service(self.aws, self.options, shipment, now, key=key, say=say)
         except (UnreachableError, TooLongError):
             raise
         except (ServeError, TargetError) as error:
@@ -324,39 +302,8 @@ class CloudFormationLifecycle:
         except FailedStackError:
             stack = find_stack(self.aws, change_set.stack_id)
             if stack is not None:
-                self._say_lines(resources_of(self.aws, stack), say=say)
+                say_lines(self.aws, resources_of(self.aws, stack), say=say)
             raise
-
-    def _verify(self, shipment: Shipment, stack: Stack, key: str | None, *, say: Say) -> bool:
-        """Wait for capacity, healthy targets, and a completion."""
-        waiting = self.options.waiting
-        held = resources_of(self.aws, stack)
-        service = service_in(self.aws, held)
-        try:
-            if service is not None:
-                replicas = service.await_capacity(say=say, waiting=waiting)
-                if replicas is not None and replicas.desired == 0:
-                    say(Note(step="completion", text="no replicas are wanted: nothing is asked"))
-                    return False
-                if replicas is not None:
-                    await_healthy(self.aws, held, replicas.desired, say=say, waiting=waiting)
-            if not self.options.completion:
-                return False
-            endpoint = self._endpoint(shipment, stack, held, key)
-            if endpoint is None:
-                return False
-            await_answer(endpoint, shipment.deployment.model_name, say=say, waiting=waiting)
-        except UnreachableError as error:
-            raise UnreachableError(
-                f"the stack is up, and its address {error.message}",
-                where=error.where,
-                hint="An internal load balancer answers within its VPC only: apply again from "
-                "there, or with --address of a tunnel or domain, or with --no-completion",
-            ) from None
-        except (ServeError, TargetError):
-            self._say_lines(held, say=say)
-            raise
-        return True
 
     def _go_back(
         self,
@@ -374,7 +321,7 @@ class CloudFormationLifecycle:
         """
         say(Note(step="rollback", text=str(error), what=stack.name, bad=True))
         if saved is None:
-            self._delete(part, stack, say=say)
+            delete_stack(part, stack, say=say)
             done = "It was new, and is deleted again (--keep would leave it to be looked at)"
         else:
             change_set = part.plan(stack, saved)
@@ -412,47 +359,6 @@ class CloudFormationLifecycle:
     def _held(self, shipment: Shipment) -> tuple[StackResource, ...]:
         stack = self._part(shipment, shipment.name).find()
         return () if stack is None else resources_of(self.aws, stack)
-
-    def _say_lines(self, held: Sequence[StackResource], *, say: Say) -> None:
-        """The last lines of the replicas, for whoever asks why."""
-        service = service_in(self.aws, held)
-        for reason in service.stopped() if service is not None else ():
-            say(Note(step="capacity", text=reason, what="stopped task", bad=True))
-        groups = log_groups(held)
-        for line in last_lines(self.aws, groups, since_s=_FAILURE_SINCE_S, most=_FAILURE_LINES):
-            say(Note(step="stack", text=line.text, what=line.stream, bad=True))
-
-    def _delete(self, part: StackChange, stack: Stack, *, say: Say) -> None:
-        """Empty a stack's capacity and delete it.
-
-        Raises:
-            FailedStackError: Something of it stays.
-        """
-        waiting = self.options.waiting
-        events = Events(self.aws, stack.id).skip()
-        if stack.status == "UPDATE_IN_PROGRESS":
-            self.aws.try_call(
-                "cloudformation", "cancel_update_stack", "ValidationError", StackName=stack.id
-            )
-        if stack.busy and stack.status not in {"CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}:
-            # CloudFormation deletes nothing while it changes it.
-            held = settled(self.aws, stack, events, say=say, waiting=waiting)
-            if held is None:
-                return
-        empty_capacity(self.aws, resources_of(self.aws, stack), say=say, waiting=waiting)
-        say(Note(step="delete", text="CloudFormation deletes it", what=stack.name))
-        self.aws.call("cloudformation", "delete_stack", StackName=stack.id)
-        for _ in waiting.rounds(f"the end of the stack {stack.name}"):
-            left = find_stack(self.aws, stack.id)
-            if left is None:
-                return
-            events.tell(say, "delete")
-            if left.status == "DELETE_FAILED":
-                raise FailedStackError(
-                    f"could not be deleted: {events.failed or left.reason}",
-                    where=f"stack {stack.name}",
-                    hint="Mend what it names and run destroy again, which goes on",
-                )
 
 
 def _holds_nothing(stack: Stack | None) -> bool:
