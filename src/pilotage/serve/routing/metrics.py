@@ -115,12 +115,20 @@ class RouteMetrics:
             "State of a backend's circuit breaker: 0 closed, 1 half open, 2 open.",
             labels=["backend"],
         )
+        available = GaugeMetricFamily(
+            "pilotage_route_available",
+            "Whether a backend may be asked now: 0 while its breaker is open, a probe is under "
+            "way, it asked for a pause, or it has all the requests it takes.",
+            labels=["backend"],
+        )
         in_flight = GaugeMetricFamily(
             "pilotage_route_in_flight", "Attempts under way at a backend.", labels=["backend"]
         )
         for tier in self._tiers.values():
             for backend in tier.health:
                 breakers.add_metric([backend.name], _STATES[backend.state])
+                available.add_metric([backend.name], backend.available)
                 in_flight.add_metric([backend.name], backend.in_flight)
         yield breakers
+        yield available
         yield in_flight

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,23 @@ def test_a_change_replaces_one_replica_at_a_time(local: Local) -> None:
         "replica-1: ready",
     ]
     assert len(list(local.run.revisions.iterdir())) == 1
+
+
+def test_a_replica_goes_once_the_balancer_asks_the_others(local: Local) -> None:
+    metrics = local.folder / "metrics"
+    may_be_asked = 'pilotage_route_available{backend="replicas/0"} '
+    metrics.write_text(f"{may_be_asked}1.0\n")
+    balancer = {"metrics": str(metrics)}
+    local.apply(balancer=balancer)
+    metrics.write_text(f"{may_be_asked}0.0\n")  # it was away, and is left alone as yet
+    with ThreadPoolExecutor() as pool:
+        applied = pool.submit(local.apply, says="other", balancer=balancer)
+        waits = "replica-1: goes once the balancer asks the others again"
+        assert eventually(lambda: waits in local.logged())
+        assert "replica-1: stopping" not in local.logged()
+        metrics.write_text(f"{may_be_asked}1.0\n")
+        assert applied.result(30).applied
+    assert local.logged().count("replica-1: stopping") == 1
 
 
 def test_a_revision_that_cannot_run_is_taken_back(local: Local) -> None:

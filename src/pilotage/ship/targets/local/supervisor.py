@@ -7,8 +7,8 @@ written down, or by their command lines, and goes on.
 
 - A process that ends is started again, after a pause that doubles with each failure in a row.
 - A new revision replaces one replica at a time, those that are not ready first, and goes on only
-  when it is ready; then the balancer, if it changed. A revision that cannot run stops at its first
-  replica, and the others stay as they are.
+  when it is ready and the balancer asks it again; then the balancer, if it changed. A revision that
+  cannot run stops at its first replica, and the others stay as they are.
 - Nothing wanted, or SIGTERM: the balancer drains, then the replicas; then it ends.
 """
 
@@ -33,6 +33,7 @@ from pilotage.ship.targets.local.processes import Process, Revision
 from pilotage.ship.targets.local.run_folder import RunFolder
 from pilotage.ship.targets.local.started import strays
 from pilotage.ship.targets.local.unit import Unit
+from pilotage.ship.targets.local.uptake import Uptake
 
 LOCK: Final = "supervisor.lock"
 LOG: Final = "supervisor.log"
@@ -57,6 +58,8 @@ class Supervisor:
         self._settled: str | None = None
         self._good: str | None = None
         self._ending = False
+        self._uptake = Uptake()
+        self._waits: str | None = None
         self._written: dict[str, Any] = {}
         self._since = time.time()
 
@@ -163,10 +166,33 @@ class Supervisor:
                 return False
         if not outdated:
             return True
-        _, process, digest, unit = min(outdated, key=lambda one: one[0])
+        ready, process, digest, unit = min(outdated, key=lambda one: one[0])
+        if ready and process.role == "replica" and not self._may_go(unit, revision):
+            return False
         if unit.stop():
             unit.renew(process, digest, place)
         return False
+
+    def _may_go(self, leaving: Unit, revision: Revision) -> bool:
+        """Whether the other replicas carry on alone: ready, and asked by the balancer."""
+        balancer = self._units.get("balancer")
+        if balancer is None or not balancer.ready:
+            return True
+        names = [one.name for one in revision.processes if one.role == "replica"]
+        others = {
+            number: self._units[name]
+            for number, name in enumerate(names)
+            if name in self._units and self._units[name] is not leaving and self._units[name].ready
+        }
+        if not others:
+            return True
+        youngest = min(one.ready_for_s for one in others.values())
+        went = self._uptake.complete(balancer.process.address, frozenset(others), youngest)
+        waits = None if went else leaving.process.name
+        if waits is not None and waits != self._waits:
+            _log.info("%s: goes once the balancer asks the others again", waits)
+        self._waits = waits
+        return went
 
     def _stop(self) -> bool:
         """One step towards nothing; True once nothing runs."""

@@ -59,6 +59,11 @@ class Unit:
     _stopping_since: float | None = None
 
     @property
+    def ready_for_s(self) -> float:
+        """Seconds since it became ready the last time."""
+        return time.monotonic() - self._ready_since
+
+    @property
     def hopeless(self) -> bool:
         """Whether it has failed so often that what it runs must be wrong."""
         return not self.was_ready and self.failures >= TRIES

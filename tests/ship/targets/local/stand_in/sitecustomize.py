@@ -26,14 +26,19 @@ def main(spec: dict) -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(200 if spec.get("ready", True) else 503, {})
+            if self.path == "/metrics":
+                self._send(200, Path(spec["metrics"]).read_bytes() if "metrics" in spec else b"")
+            else:
+                self._answer(200 if spec.get("ready", True) else 503, {})
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             self._answer(200, BODY)
 
         def _answer(self, status: int, body: dict) -> None:
-            data = json.dumps(body).encode()
+            self._send(status, json.dumps(body).encode())
+
+        def _send(self, status: int, data: bytes) -> None:
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
