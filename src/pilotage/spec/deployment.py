@@ -46,8 +46,8 @@ class Deployment(Section):
 
     @property
     def model_name(self) -> str:
-        """The name clients put into ``"model"``."""
-        return self.model.name
+        """The name clients put into ``"model"``: the routed one where there are tiers."""
+        return self.model.name if self.routing is None else self.routing.model
 
     @property
     def ttft_target(self) -> float:

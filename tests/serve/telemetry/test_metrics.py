@@ -249,7 +249,9 @@ def test_the_table_in_the_docs_is_what_is_exposed(metrics):
         exposed.add((name, family.type, ", ".join(sorted(labels)), family.documentation))
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", DOCS.read_text(), re.MULTILINE)
     documented = {
-        (name, kind, labels.replace("`", ""), about) for name, kind, labels, about in rows
+        (name, kind, labels.replace("`", ""), about)
+        for name, kind, labels, about in rows
+        if not name.startswith("pilotage_route_")  # a gateway's: tests/serve/routing/test_metrics.py
     }
     assert documented == exposed
     assert text.count("# TYPE ") == len(exposed)

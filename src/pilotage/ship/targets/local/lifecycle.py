@@ -28,7 +28,6 @@ from pilotage.ship.targets.local.ports import check_ports
 from pilotage.ship.targets.local.processes import Revision
 from pilotage.ship.targets.local.run_folder import RunFolder
 from pilotage.ship.targets.local.settling import await_gone, await_settled, is_settled, take_back
-from pilotage.ship.targets.local.specs import asked_for
 from pilotage.ship.targets.local.status import status_of
 from pilotage.ship.targets.local.supervisor import LOCK
 from pilotage.ship.targets.local.target import balancer_address
@@ -90,7 +89,10 @@ class LocalLifecycle:
             answered = False
             if self.options.completion:
                 await_answer(
-                    self._endpoint(shipment), asked_for(shipment), say=say, waiting=_ANSWER
+                    self._endpoint(shipment),
+                    shipment.deployment.model_name,
+                    say=say,
+                    waiting=_ANSWER,
                 )
                 answered = True
         return Applied(

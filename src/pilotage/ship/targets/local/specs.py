@@ -71,7 +71,7 @@ def balancer_spec(shipment: Shipment, home: Path) -> str:
             where="model.task",
             hint="Serve it by `pilotage serve` alone, or ship it to another target",
         )
-    model = asked_for(shipment)
+    model = shipment.deployment.model_name
     if len(model) > _LONGEST_NAME:
         raise UsageError(
             f"the name has {len(model)} characters, and a balancer's at most {_LONGEST_NAME}",
@@ -119,12 +119,6 @@ def balancer_spec(shipment: Shipment, home: Path) -> str:
         },
     }
     return _text(f"The balancer of {shipment.name}.", data)
-
-
-def asked_for(shipment: Shipment) -> str:
-    """The model that clients ask for."""
-    deployment = shipment.deployment
-    return deployment.routing.model if deployment.routing else deployment.model.name
 
 
 def replica_port(shipment: Shipment, number: int) -> int:

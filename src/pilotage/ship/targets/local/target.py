@@ -12,7 +12,6 @@ from pilotage.ship.targets.local.processes import PROCESS_FILE, Process, write_p
 from pilotage.ship.targets.local.shares import shares_of
 from pilotage.ship.targets.local.specs import (
     LOOPBACK,
-    asked_for,
     balancer_spec,
     replica_port,
     replica_spec,
@@ -102,7 +101,7 @@ def _notes(shipment: Shipment, shares: tuple[DeviceSlice, ...]) -> tuple[str, ..
         f"{len(shares)} replicas on CPU "
         + " and ".join(format_ranges(share.cores) for share in shares)
         + f", at the ports after {serving.port}, behind a balancer at {serving.port}.",
-        f"Clients ask for the model {asked_for(shipment)!r}, as of one server.",
+        f"Clients ask for the model {shipment.deployment.model_name!r}, as of one server.",
         "All of it is lost with this machine: replicas survive one another, not a power cut; "
         "after a reboot, apply again.",
         "A change of the balancer's own spec (address, limits) is a pause of a few seconds; all "

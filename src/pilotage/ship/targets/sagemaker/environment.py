@@ -54,7 +54,7 @@ def vllm_environment(shipment: Shipment) -> dict[str, str]:
             planned.pipeline_parallel if planned else serving.pipeline_parallel
         ),
         "enable_prefix_caching": serving.prefix_caching,
-        "served_model_name": shipment.deployment.model_name,
+        "served_model_name": shipment.deployment.model.name,
         **_numbers(shipment),
     }
     for name in _SETTINGS:
