@@ -136,10 +136,14 @@ def _choices(context: Mapping[str, Any], got: str) -> str:
 
 
 def _pattern(context: Mapping[str, Any], got: str) -> str:
+    if context["pattern"] == _VARIABLE:
+        # What stands there instead of a name is likely the secret itself: it is not repeated.
+        return "should be the name of an environment variable, such as API_KEY, and not its value"
     form = _PATTERNS.get(context["pattern"], f"text of the form {context['pattern']}")
     return f"should be {form}, got {got}"
 
 
+_VARIABLE = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 _PATTERNS = {
     "^[0-9a-f]{64}$": "64 hexadecimal digits in lower case",
     "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$": "lower-case letters, digits and hyphens (at most 63)",

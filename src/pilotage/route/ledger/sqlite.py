@@ -75,6 +75,7 @@ class SqliteStore:
             raise _unusable(path, str(error)) from None
         try:
             self._open(steps)
+            self._file = _identity(path)
         except BaseException as error:
             self._connection.close()
             if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
@@ -88,6 +89,7 @@ class SqliteStore:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Add rows in one transaction; one whose id is there already changes nothing."""
+        self._see_file()
         values = [_values(row) for row in rows]
         begin = 0
         with self.transaction():
@@ -96,6 +98,15 @@ class SqliteStore:
                     group = values[begin : begin + size]
                     self._connection.execute(statement, [one for row in group for one in row])
                     begin += size
+
+    def _see_file(self) -> None:
+        """See that the file is still the one that was opened.
+
+        A file that was removed takes rows and keeps none of them, without a word. Whoever writes
+        opens the path anew after an error.
+        """
+        if _identity(self._path) != self._file:
+            raise sqlite3.OperationalError("the file was moved, removed or replaced")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement; its rows."""
@@ -171,6 +182,14 @@ def _prepare(path: Path, *, read_only: bool) -> None:
         raise _unusable(path, error.strerror or str(error)) from None
     if head not in {b"", _MAGIC}:
         raise _unusable(path, "it is not a SQLite database")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_busy(error: sqlite3.DatabaseError) -> bool:
