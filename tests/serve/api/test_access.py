@@ -52,7 +52,14 @@ def test_open_to_its_platform_a_server_is_closed_to_all_else(start_gateway, keys
     body = {"messages": [{"role": "user", "content": "hello"}]}
     assert gateway.post("/invocations", body).status_code == 200
     assert gateway.get("/ping").status_code == 200
-    for path in ("/v1/models", "/metrics", "/docs", "/v1/admin/models", "/nothing", "/invocations/"):
+    for path in (
+        "/v1/models",
+        "/metrics",
+        "/docs",
+        "/v1/admin/models",
+        "/nothing",
+        "/invocations/",
+    ):
         refused = gateway.get(path)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "platform_only")
     assert gateway.chat().status_code == 403

@@ -251,7 +251,9 @@ def test_the_table_in_the_docs_is_what_is_exposed(metrics):
     documented = {
         (name, kind, labels.replace("`", ""), about)
         for name, kind, labels, about in rows
-        if not name.startswith("pilotage_route_")  # a gateway's: tests/serve/routing/test_metrics.py
+        if not name.startswith(
+            "pilotage_route_"
+        )  # a gateway's: tests/serve/routing/test_metrics.py
     }
     assert documented == exposed
     assert text.count("# TYPE ") == len(exposed)
