@@ -206,6 +206,19 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
         assert complaint(text).isprintable()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "routing: {ledger: {url_env: 'postgresql://u:hunter2@h/db'}, tiers: []}",
+        "routing: {tiers: [{name: a, backends: [{kind: openai, api_key_env: sk-hunter2}]}]}",
+    ],
+)
+def test_a_secret_in_the_place_of_its_variable_is_not_repeated(text: str) -> None:
+    said = complaint(text)
+    assert "should be the name of an environment variable" in said
+    assert "hunter2" not in said
+
+
 def test_long_values_are_quoted_short() -> None:
     for text in ("serving: {port: " + "9" * 5000 + "}", "model: {dtype: " + "x" * 5000 + "}"):
         assert len(complaint(text)) < 250

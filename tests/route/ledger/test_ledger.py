@@ -380,6 +380,22 @@ def test_a_file_and_a_database_at_once_are_refused(path: Path) -> None:
         open_ledger(LedgerSpec(path=path, url_env="U"), {"U": "postgresql://u:p@h/db"})
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_file_that_is_taken_away_is_begun_anew(path: Path, moved: bool) -> None:
+    ledger = ledger_at(path)
+    ledger.record(attempt(id="before"))
+    assert ledger.flush()
+    away = path.with_name("away.sqlite")
+    if moved:
+        path.rename(away)
+    else:
+        path.unlink()
+    ledger.record(attempt(id="after"))
+    assert ledger.flush()
+    ledger.close()
+    assert ids_in(path) == {"after"}
+
+
 def test_an_outage_is_logged_once_each_way(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     ledger = ledger_at(path, busy_s=0.01)
