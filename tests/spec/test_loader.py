@@ -248,6 +248,8 @@ VALUES = st.recursive(
 )
 
 
+# Hypothesis now and then takes the recursion, which is there, for missing.
+@pytest.mark.filterwarnings("ignore:extend=")
 @settings(deadline=None)
 @given(st.dictionaries(SECTIONS, VALUES, max_size=4))
 def test_any_data_gives_a_spec_or_a_spec_error(data: dict[str, object]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pilotage.engines.compiled.manifest import (
@@ -91,13 +91,23 @@ def test_none(tmp_path):
         read_manifest(tmp_path)
 
 
+def _says_the_same(damaged: bytes, whole: bytes) -> bool:
+    """White space that was lost at the end is no damage."""
+    try:
+        return json.loads(damaged) == json.loads(whole)
+    except ValueError:
+        return False
+
+
 @given(st.data())
 def test_damage_is_one_error(tmp_path_factory, data):
     whole = manifest().encode()
     cut = data.draw(st.integers(0, len(whole) - 3))
     junk = data.draw(st.binary(max_size=6))
+    damaged = whole[:cut] + junk
+    assume(not _says_the_same(damaged, whole))
     folder = tmp_path_factory.mktemp("damaged")
-    (folder / MANIFEST).write_bytes(whole[:cut] + junk)
+    (folder / MANIFEST).write_bytes(damaged)
     with pytest.raises(ModelError, match=r"damaged|another form"):
         read_manifest(folder)
 

@@ -41,7 +41,7 @@ def test_a_plan_is_read_back_as_it_was(tmp_path: Path) -> None:
     }
     said = plan.predictions
     assert said.ttft and said.e2e
-    assert (said.rate, said.ttft.p99, said.e2e.p50) == (20, 0.312, 0.79)
+    assert (said.rate, said.mean_rate, said.ttft.p99, said.e2e.p50) == (80, 20, 0.312, 0.79)
     assert said.usd_per_month == pytest.approx(5488.39)
     assert said.requests_per_s == 94
     # The option's own figure wins over the plan's; what only the plan states is kept.
@@ -88,7 +88,7 @@ def test_without_an_answer_there_is_no_plan_file_but_advice() -> None:
 
 
 def test_an_infeasible_plan_is_not_taken_for_a_plan(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no plan"):
+    with pytest.raises(UsageError, match="in which nothing fits"):
         read_plan(written(impossible(), tmp_path))
 
 
