@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
+# Tests wait a third of their time: three processes keep two cores busy.
+TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n * 3 / 2 )))
 
 .PHONY: help serve install dev torch checkov test test-slow test-thorough lint format lock bench bench-overload bench-faults bench-start clean
 
@@ -18,7 +20,7 @@ test: dev  ## Fast tests, the embedded model included
 	  echo "torch's CPU build is not to be had here: the tests that need it are skipped"
 	@$(MAKE) --no-print-directory checkov || \
 	  echo "checkov is not to be had here: the tests that need it are skipped"
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile \
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile \
 	  -m "not slow and not whole_machine" $(ARGS)
 	@$(BIN)/python -m pytest -m "whole_machine and not slow" $(ARGS) || [ $$? -eq 5 ]  # 5: none there
 
