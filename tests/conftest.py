@@ -33,6 +33,20 @@ def pytest_configure() -> None:
     os.sched_setaffinity(0, cores[number % len(cores) :: count] or cores)
 
 
+_LONG = ("serve/test_", "engines/", "cli/", "fetch/transfer/", "ship/", "prove/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no process is left alone with one at the end."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(here).as_posix()
+        return next((i for i, start in enumerate(_LONG) if name.startswith(start)), len(_LONG))
+
+    items.sort(key=place)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Lend a test that is marked `whole_machine` every core, its fixtures included."""

@@ -3,6 +3,7 @@ from bench.image_path import measure, photograph, show
 from rich.console import Console
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_small_run():
     report = measure(repeats=2, uploads=3, rounds=1, megabytes=4.0)

@@ -102,7 +102,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_any_text_is_a_matrix_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "any"
+    path = tmp_path_factory.getbasetemp() / "any-matrix"
     path.write_bytes(text.encode("utf-8", "replace"))
     try:
         found = read_matrix(path)
