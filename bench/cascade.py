@@ -164,7 +164,7 @@ def calibration(
 def main() -> int:
     """Ask, check, fit, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--maths", type=int, default=100, help="problems of GSM8K")
+    parser.add_argument("--maths", type=int, default=40, help="problems of GSM8K")
     parser.add_argument("--prices", default=PRICES, help="small in, small out, big in, big out")
     parser.add_argument("--answers", type=Path, help="take the answers of an earlier run")
     parser.add_argument("--json", type=Path, help="write the figures here")

@@ -1,6 +1,6 @@
 # The benches of the gateway and of the local cascade, and what they are compared with.
 
-.PHONY: bench-gateway bench-gateway-env bench-cascade cascade-model
+.PHONY: bench-route bench-gateway bench-gateway-env bench-cascade cascade-model
 
 bench-gateway: dev  ## The gateway's added latency and requests/s a core, against LiteLLM and vllm-router
 	@$(BIN)/python -m bench.gateway --json bench/results/gateway.json $(ARGS)
@@ -19,3 +19,6 @@ bench-gateway-env: .venv-gateway/.installed  ## Environment of LiteLLM's proxy a
 	@nice -n 10 .venv-gateway/bin/python -m pip --disable-pip-version-check install --quiet \
 	  --no-deps --require-hashes --only-binary :all: -r $<
 	@touch $@
+
+bench-route: dev  ## Routing on published scores: means over random splits (needs ../shared/data/routing)
+	@$(BIN)/python -m bench.route_splits $(ARGS)

@@ -86,7 +86,9 @@ def test_no_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_bedrock_api_key_is_credentials_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "example")
-    opened().close()
+    client = opened()
+    assert client.meta.region_name == "us-east-1"
+    client.close()
 
 
 def test_a_client_makes_each_call_once(monkeypatch: pytest.MonkeyPatch) -> None:

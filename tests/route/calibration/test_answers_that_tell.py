@@ -20,7 +20,7 @@ from pilotage.route.verifiers import Panel, build_verifiers
 
 TIERS = ("small", "large")
 BLIND = {"kind": "rules"}
-GSM8K = Path("/work/shared/data/routing/gsm8k_two_models.csv")
+GSM8K = Path(__file__).parents[4] / "shared" / "data" / "routing" / "gsm8k_two_models.csv"
 
 
 def spec(**fields):
