@@ -374,7 +374,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**inherited, "TERM": "xterm-256color"},
+            env={**inherited, "TERM": "xterm-256color", "PYTHONFAULTHANDLER": "1"},
             start_new_session=True,
         )
 
@@ -401,11 +401,16 @@ class Terminal:
 
     def end(self) -> int:
         """Its exit code; the terminal must be as it was."""
+        deadline = time.monotonic() + 60
         while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                self.process.send_signal(signal.SIGABRT)  # says on the screen where it stands
+                deadline = inf
             if select.select([self.master], [], [], 0.1)[0]:
                 self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
         while select.select([self.master], [], [], 0)[0]:
             self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
+        assert deadline < inf, self.seen[-5000:]
         assert termios.tcgetattr(self._slave) == self.before
         assert self.seen.count("\x1b[?1049h") == self.seen.count("\x1b[?1049l")
         assert self.seen.count("\x1b[?25l") <= self.seen.count("\x1b[?25h")

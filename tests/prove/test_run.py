@@ -210,6 +210,13 @@ async def test_a_closed_loop_ends_in_time_and_goes_round_in_its_payloads() -> No
     assert all(record.scheduled_s <= 0.31 for record in trial.records)
 
 
+async def test_nothing_is_sent_before_the_start() -> None:
+    async with Server(_at_once).serving() as endpoint:
+        trials = [await _run(endpoint, ClosedLoop(2, None, 4)) for _ in range(8)]
+    assert all(len(trial.measured) == 4 for trial in trials)
+    assert min(record.scheduled_s for trial in trials for record in trial.records) >= 0
+
+
 async def test_a_closed_loop_does_not_hammer_a_server_that_refuses() -> None:
     async def refuse(writer: asyncio.StreamWriter, number: int) -> None:
         _json(writer, b'{"error": "busy"}', "429 Too Many Requests")

@@ -11,12 +11,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+CTRL_C = "\x03"
+_LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Keys:
     """Waits for a key or a wake-up from another thread. Use as `keys()` gives it."""
 
     def __init__(self, terminal: int | None) -> None:
         self._terminal = terminal
+        self._leaving = False
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
 
@@ -30,12 +34,21 @@ class Keys:
         with suppress(BlockingIOError, OSError):
             os.write(self._write, b"\0")
 
+    def leave(self) -> None:
+        """From now on `wait` gives Ctrl-C."""
+        self._leaving = True
+        self.wake()
+
     def wait(self, seconds: float) -> str:
         """Keys that were pressed; empty after a wake-up or when the time is over."""
+        if self._leaving:
+            return CTRL_C
         files = [self._read] if self._terminal is None else [self._read, self._terminal]
         ready, _, _ = select.select(files, [], [], seconds)
         if self._read in ready:
             os.read(self._read, 4096)
+        if self._leaving:
+            return CTRL_C
         if self._terminal in ready:
             pressed = os.read(self._terminal, 64) if self._terminal is not None else b""
             if not pressed:  # the terminal is gone
@@ -53,25 +66,31 @@ class Keys:
 def keys() -> Iterator[Keys]:
     """Keys as they are pressed, without Enter and without echo.
 
-    Ctrl-C still interrupts. A request to end (SIGTERM, SIGHUP) leaves as Ctrl-C does, so that the
-    terminal is put back.
+    Ctrl-C and a request to end (SIGTERM, SIGHUP) are keys as well: `CTRL_C`. An exception that is
+    raised wherever the program happens to be could be lost there, in a finaliser for one, and the
+    terminal would not be put back.
     """
     terminal = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
     if terminal is not None and os.getpgrp() != os.tcgetpgrp(terminal):
         terminal = None  # in the background; touching the terminal would stop us
-    saved = _single_keys(terminal)
-    handlers = [(one, signal.signal(one, _leave)) for one in (signal.SIGTERM, signal.SIGHUP)]
+    saved = None
     found = Keys(terminal)
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        found.leave()
+
+    handlers = [(one, signal.signal(one, leave)) for one in _LEAVE]
     try:
+        saved = _single_keys(terminal)
         yield found
     finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
         if terminal is not None and saved is not None:
             import termios  # noqa: PLC0415 - not on Windows
 
             with suppress(termios.error):
                 termios.tcsetattr(terminal, termios.TCSADRAIN, saved)
+        for number, handler in handlers:
+            signal.signal(number, handler)
         found.close()
 
 
@@ -84,7 +103,3 @@ def _single_keys(terminal: int | None) -> list[Any] | None:
     saved = termios.tcgetattr(terminal)
     tty.setcbreak(terminal)
     return saved
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -169,8 +169,6 @@ def _live(watch: Watch, url: str, seconds: float) -> None:
                     # A second is how late a new size of the terminal may be seen.
                     if _QUIT.intersection(pressed.wait(1.0)):
                         break
-        except KeyboardInterrupt:
-            pass
         finally:
             looking.stop()
             looking.join(0.1)

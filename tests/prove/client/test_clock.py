@@ -7,7 +7,7 @@ import time
 import pytest
 import uvloop
 
-from pilotage.prove.client.clock import Timer
+from pilotage.prove.client.clock import Timer, sleep_until
 
 
 async def _fire(offsets: list[float]) -> list[float]:
@@ -29,6 +29,19 @@ async def _fire(offsets: list[float]) -> list[float]:
 def test_it_never_fires_early(runner) -> None:
     late = runner(_fire([0.0203, 0.0007, 0.0, -1.0, 0.0111]))
     assert min(late) >= 0
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_sleep_never_ends_early(runner) -> None:
+    async def sleeps() -> list[float]:
+        late = []
+        for offset in (-1.0, 0.0, *[0.0123] * 40):
+            at = time.monotonic() + offset
+            await sleep_until(at)
+            late.append(time.monotonic() - at)
+        return late
+
+    assert min(runner(sleeps())) >= 0
 
 
 def test_where_there_is_no_timer_file_the_loop_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

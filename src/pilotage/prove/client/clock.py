@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Callable
 
 _CLOCK_MONOTONIC = 1  # what time.monotonic() reads on Linux
@@ -73,3 +74,12 @@ class Timer:
         except BlockingIOError:
             return
         self._callback()
+
+
+async def sleep_until(at: float) -> None:
+    """Return when ``time.monotonic()`` has reached ``at``, never before.
+
+    An event loop's sleep may end early: uvloop rounds to the nearest millisecond.
+    """
+    while (early := at - time.monotonic()) > 0:
+        await asyncio.sleep(early)

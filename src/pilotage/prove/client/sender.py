@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import uvloop
 
 from pilotage.prove.client.answer import Answer, printable
-from pilotage.prove.client.clock import Timer
+from pilotage.prove.client.clock import Timer, sleep_until
 from pilotage.prove.client.connection import Connection, connect
 from pilotage.prove.client.messages import (
     HEADER_SIZE,
@@ -186,7 +186,7 @@ class Sender:
     async def run(self, start: float) -> None:
         """Send everything, from the clock reading ``start`` on, and wait for the last answer."""
         self._start = start
-        await asyncio.sleep(max(0.0, start - time.monotonic()))
+        await sleep_until(start)  # what is sent before it would pass for warm-up
         cpu = time.process_time()
         housekeeping = asyncio.ensure_future(self._keep_house())
         if self.setup.times_fd >= 0:
