@@ -41,8 +41,6 @@ class Keys:
 
     def wait(self, seconds: float) -> str:
         """Keys that were pressed; empty after a wake-up or when the time is over."""
-        if self._leaving:
-            return CTRL_C
         files = [self._read] if self._terminal is None else [self._read, self._terminal]
         ready, _, _ = select.select(files, [], [], seconds)
         if self._read in ready:

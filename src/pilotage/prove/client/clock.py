@@ -81,5 +81,5 @@ async def sleep_until(at: float) -> None:
 
     An event loop's sleep may end early: uvloop rounds to the nearest millisecond.
     """
-    while (early := at - time.monotonic()) > 0:
+    while (early := at - time.monotonic()) > 0:  # noqa: ASYNC110 - the clock sets no event
         await asyncio.sleep(early)
