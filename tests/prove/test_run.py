@@ -120,7 +120,7 @@ async def _run(endpoint: Endpoint, load: Load, source: Numbered | None = None, *
 
 def _senders() -> list[psutil.Process]:
     children = psutil.Process().children()
-    return [each for each in children if "pilotage.prove.client.sender" in each.cmdline()]
+    return [each for each in children if "pilotage.prove.client.sender_process" in each.cmdline()]
 
 
 def _outcomes(trial: Trial) -> dict[str, int]:
@@ -478,7 +478,7 @@ async def test_every_request_has_one_record_whatever_fails_and_whenever_it_stops
 async def test_a_dead_sender_is_an_error() -> None:
     def kill(moment: Moment) -> None:
         for child in psutil.Process().children():
-            if "pilotage.prove.client.sender" in child.cmdline():
+            if "pilotage.prove.client.sender_process" in child.cmdline():
                 os.kill(child.pid, signal.SIGKILL)
 
     async with Server(_at_once).serving() as endpoint:

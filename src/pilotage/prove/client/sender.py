@@ -1,8 +1,7 @@
-"""A sender process: sends its share of a run's requests when they are due and records answers.
+"""A sender: sends its share of a run's requests when they are due and records the answers.
 
 Everything happens in callbacks of one event loop. A request is begun when its time has come,
-whatever became of those before it (an open loop); its latency counts from that time. Started by
-`pilotage.prove.client.senders` with its instructions on standard input.
+whatever became of those before it (an open loop); its latency counts from that time.
 """
 
 from __future__ import annotations
@@ -10,38 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
-import os
-import queue
 import resource
-import signal
 import ssl
-import sys
-import threading
 import time
 from collections import deque
-from typing import Any, BinaryIO
 
-import uvloop
-
-from pilotage.prove.client.answer import Answer, printable
+from pilotage.prove.client.answer import printable
 from pilotage.prove.client.clock import Timer, sleep_until
 from pilotage.prove.client.connection import Connection, connect
-from pilotage.prove.client.messages import (
-    HEADER_SIZE,
-    Failed,
-    Finished,
-    FromSender,
-    Progress,
-    Ready,
-    Setup,
-    Start,
-    Stop,
-    ToSender,
-    frame,
-    frame_length,
-    to_sender_decoder,
-)
+from pilotage.prove.client.messages import Finished, Progress, Setup
+from pilotage.prove.client.reporter import Reporter
+from pilotage.prove.client.request import Request
 from pilotage.prove.client.spool import SpooledPayloads, read_times
 from pilotage.prove.record import LOCAL, Outcome, Record, SenderStats
 
@@ -54,10 +32,6 @@ _AT_ONCE = 32
 _REST_S = 0.1
 """How long a client of a closed loop waits after a failure before it sends again."""
 
-_RACE_S = 0.02
-_LONGEST_RACE_S = 0.5
-"""How long after a request was sent the end of its kept connection may be a race; see `_raced`."""
-
 _OURS = {
     errno.EMFILE,
     errno.ENFILE,
@@ -66,82 +40,6 @@ _OURS = {
     errno.EADDRNOTAVAIL,  # no port left
 }
 _RESERVED_FILES = 64
-_MOST_TRACES = 10
-_PRIORITY = -10
-
-
-class _Request:
-    """One request from its due time to its end."""
-
-    __slots__ = (
-        "answer",
-        "connection",
-        "due",
-        "over",
-        "queued",
-        "resent",
-        "row",
-        "sender",
-        "sent",
-        "serial",
-        "started",
-    )
-
-    def __init__(self, sender: Sender, serial: int, due: float, row: int) -> None:
-        self.sender = sender
-        self.serial = serial
-        self.row = row
-        self.due = due
-        self.started = time.monotonic()
-        self.sent: float | None = None
-        self.connection: Connection | None = None
-        self.over = False
-        self.queued = False
-        self.resent = 0
-        self.answer = Answer(keep_text=sender.setup.keep_text)
-
-    def answered(self, connection: Connection, *, reusable: bool) -> None:
-        """See `pilotage.prove.client.connection.Exchange`."""
-        if reusable:
-            self.sender.release(connection)
-        else:
-            connection.abort()
-        outcome, error = self.answer.ended()
-        self.end(outcome, error, connection.now)
-
-    def failed(self, connection: Connection, why: str, *, garbage: bool, untouched: bool) -> None:
-        """See `pilotage.prove.client.connection.Exchange`."""
-        if untouched and not self.over and self._raced(connection):
-            self.resent += 1
-            self.sender.connect_for(self)
-            return
-        self.end("garbage" if garbage else "broken", why, time.monotonic())
-
-    def _raced(self, connection: Connection) -> bool:
-        """Whether the server had closed the kept connection before it could see the request.
-
-        Then every HTTP client sends it again on a new one. The news of it takes a round trip at
-        most; a connection that ends later ends because the server failed, which must not be
-        hidden by trying again. How often it was tried again is told.
-        """
-        longest = min(_LONGEST_RACE_S, _RACE_S + 2 * connection.took_s)
-        return (
-            connection.used > 1
-            and self.sent is not None
-            and time.monotonic() - self.sent <= longest
-        )
-
-    def take_up(self) -> None:
-        """Note that the sender has what it takes to send it, after it had not."""
-        self.queued = False
-        self.started = time.monotonic()
-
-    def end(self, outcome: Outcome, error: str | None, at: float) -> None:
-        """Record the end, once."""
-        if not self.over:
-            self.over = True
-            self.connection = None
-            self.sender.ended(self, outcome, error, at)
 
 
 class Sender:
@@ -152,7 +50,7 @@ class Sender:
         report: Sends a message to the parent.
     """
 
-    def __init__(self, setup: Setup, report: _Reporter) -> None:
+    def __init__(self, setup: Setup, report: Reporter) -> None:
         self.setup = setup
         self._report = report
         self._loop = asyncio.get_running_loop()
@@ -170,8 +68,8 @@ class Sender:
         self._connections = 0
         self._opened = 0
         self._idle: list[Connection] = []
-        self._waiting: deque[_Request] = deque()
-        self._running: deque[_Request] = deque()
+        self._waiting: deque[Request] = deque()
+        self._running: deque[Request] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: list[Record] = []
         self._lags: list[float] = []
@@ -256,8 +154,8 @@ class Sender:
                 return
             self._begin(now)
 
-    def _next(self, due: float) -> _Request:
-        request = _Request(self, self._begun, due, self._row(self._begun))
+    def _next(self, due: float) -> Request:
+        request = Request(self, self._begun, due, self._row(self._begun))
         self._begun += 1
         return request
 
@@ -277,7 +175,7 @@ class Sender:
                 return
         self.connect_for(request)
 
-    def connect_for(self, request: _Request) -> None:
+    def connect_for(self, request: Request) -> None:
         """Have a new connection carry ``request``, or the next one that is free."""
         request.connection = None
         if self._connections >= self._most_connections:
@@ -292,12 +190,12 @@ class Sender:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, request: _Request) -> None:
+    async def _connect(self, request: Request) -> None:
         try:
             connection = await connect(self.setup.host, self.setup.port, self._tls, self._closed)
         except OSError as error:
             ours = LOCAL if error.errno in _OURS else ""
-            request.end("unreachable", printable(f"{ours}{_reason(error)}"), time.monotonic())
+            request.end("unreachable", printable(f"{ours}{reason(error)}"), time.monotonic())
             self._closed()
             return
         if request.over:
@@ -305,7 +203,7 @@ class Sender:
         else:
             self._send(request, connection)
 
-    def _send(self, request: _Request, connection: Connection) -> None:
+    def _send(self, request: Request, connection: Connection) -> None:
         offset, length, kind, _, _ = self._payloads.rows[request.row]
         head = self._heads[kind] + b"%d\r\n\r\n" % length
         request.connection = connection
@@ -332,12 +230,12 @@ class Sender:
             if not request.over:
                 self.connect_for(request)
 
-    def _drop(self, request: _Request, outcome: Outcome, error: str) -> None:
+    def _drop(self, request: Request, outcome: Outcome, error: str) -> None:
         if request.connection is not None:
             request.connection.abort()
         request.end(outcome, error, time.monotonic())
 
-    def ended(self, request: _Request, outcome: Outcome, error: str | None, at: float) -> None:
+    def ended(self, request: Request, outcome: Outcome, error: str | None, at: float) -> None:
         """Write the record of ``request``, which ended ``at``."""
         if request.queued:
             request.take_up()  # never, really: all its time was ours
@@ -451,86 +349,6 @@ class Sender:
         return late
 
 
-class _Reporter:
-    """Writes messages to the parent from a thread of its own: a full pipe must not stop the loop.
-
-    The parent reads what it can; what it has not read yet waits here.
-    """
-
-    def __init__(self, pipe: BinaryIO) -> None:
-        self._pipe = pipe
-        self._messages: queue.SimpleQueue[FromSender | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
-
-    def send(self, message: FromSender) -> None:
-        """Have ``message`` written."""
-        self._messages.put(message)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        self._messages.put(None)
-        self._thread.join()
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError):
-            while (message := self._messages.get()) is not None:
-                self._pipe.write(frame(message))
-                self._pipe.flush()
-
-
-class _Complaints:
-    """Lets the loop complain a few times only: nobody reads standard error before the end."""
-
-    def __init__(self) -> None:
-        self._left = _MOST_TRACES
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if self._left > 0:
-            self._left -= 1
-            loop.default_exception_handler(context)
-
-
-async def _main(reporter: _Reporter) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    setup = await _read(reader)
-    if not isinstance(setup, Setup):
-        return
-    loop.set_exception_handler(_Complaints())
-    if setup.cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, setup.cpus)
-    sender = Sender(setup, reporter)
-    reporter.send(Ready())
-    start = await _read(reader)
-    if not isinstance(start, Start):
-        return
-    listening = asyncio.ensure_future(_listen(reader, sender))
-    # Collections would show up as delays of the requests they hit; records are not cyclic.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    await sender.run(start.at)
-    listening.cancel()
-
-
-async def _listen(reader: asyncio.StreamReader, sender: Sender) -> None:
-    """Stop when told to, and when the parent is gone."""
-    while not isinstance(await _read(reader), Stop | None):
-        pass
-    sender.stop()
-
-
-async def _read(reader: asyncio.StreamReader) -> ToSender | None:
-    try:
-        header = await reader.readexactly(HEADER_SIZE)
-        message: ToSender = to_sender_decoder.decode(await reader.readexactly(frame_length(header)))
-    except asyncio.IncompleteReadError:
-        return None
-    return message
-
-
 def _file_limit() -> int:
     """Raise the limit of open files as far as allowed, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -542,29 +360,8 @@ def _file_limit() -> int:
     return min(soft, 65_536)
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """What went wrong, in a few words."""
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
     return error.strerror or str(error) or type(error).__name__
-
-
-def main() -> int:
-    """Run the sender; the parent talks to it over standard input and output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    sys.setswitchinterval(0.0005)  # the reporter's thread must not hold up the loop
-    with contextlib.suppress(OSError):
-        # Where it is allowed: a sender that waits for its turn measures its own waiting.
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
-    reporter = _Reporter(sys.stdout.buffer)
-    try:
-        uvloop.run(_main(reporter))
-    except OSError as error:
-        reporter.send(Failed(_reason(error)))
-        reporter.close()
-        return 1
-    reporter.close()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

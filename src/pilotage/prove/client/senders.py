@@ -136,7 +136,7 @@ async def _spawn(setup: Setup) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "pilotage.prove.client.sender",
+        "pilotage.prove.client.sender_process",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
