@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
 from typing import Final
 
 import httpx
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
+from pilotage.serve.api.errors import ApiError
 from pilotage.serve.api.exchange import Exchange
-from pilotage.serve.api.submission import api_error
+from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
 from pilotage.serve.external.backend import EngineLost, ExternalBackend, Ticket
 from pilotage.serve.generation import GenerationFailed
 
@@ -30,14 +28,9 @@ _USAGE: Final = {
     for name in (b"prompt_tokens", b"completion_tokens")
 }
 _FINISH: Final = re.compile(rb'(?<!\\)"finish_reason"\s*:\s*"(\w{1,32})"')
-_STREAM_HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would collect the events
-]
 
 
-class ForwardedResponse(Response):
+class ForwardedResponse(WatchedResponse):
     """Sends what an engine answers.
 
     A stream's bytes go to the client as they come from the engine, unparsed; only its end is
@@ -71,9 +64,7 @@ class ForwardedResponse(Response):
         prompt_bytes: int,
         sequences: int,
     ) -> None:
-        super().__init__()
-        self._context = context
-        self._exchange = exchange
+        super().__init__(context, exchange)
         self._backend = backend
         self._path = path
         self._body = body
@@ -81,40 +72,8 @@ class ForwardedResponse(Response):
         self._prompt_tokens = prompt_tokens
         self._prompt_bytes = prompt_bytes
         self._sequences = sequences
-        self._started = False
         self._tail = b""
         self._events = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response (ASGI)."""
-        del scope
-        work = asyncio.create_task(self._answer(send))
-        gone = asyncio.create_task(_hung_up(receive))
-        deadline = self._exchange.arrived + self._context.limits.request_timeout_s
-        try:
-            await asyncio.wait(
-                {work, gone},
-                timeout=max(0.0, deadline - time.monotonic()),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if work.done():
-                work.result()
-                return
-            self._exchange.finish_reason = "cancelled"
-            await _stopped(work)
-            await self._give_up(send, hung_up=gone.done())
-        except GenerationFailed as failure:
-            await self._fail(api_error(self._context, failure), send)
-        except (ApiError, ClientGone):
-            raise
-        except Exception:
-            if not self._started:
-                raise
-            _LOG.exception("request %s failed while streaming", self._exchange.request_id)
-            await self._fail(internal_error(self._exchange.request_id), send)
-        finally:
-            await _stopped(work, gone)
-            self._count()
 
     async def _answer(self, send: Send) -> None:
         async with self._backend.admitted(self._prompt_tokens, self._sequences) as ticket:
@@ -150,7 +109,7 @@ class ForwardedResponse(Response):
             if not self._started:
                 self._backend.began(ticket)
                 exchange.first_token_at = exchange.last_token_at
-                await self._begin(send, 200, list(_STREAM_HEADERS))
+                await self._begin(send, STREAM_HEADERS)
             self._tail = chunk[-_TAIL:] if len(chunk) >= _TAIL else (self._tail + chunk)[-_TAIL:]
             self._events += chunk.count(b"\n\n")
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -195,12 +154,8 @@ class ForwardedResponse(Response):
             (b"content-type", media_type.encode("latin-1", "replace")),
             (b"content-length", b"%d" % len(body)),
         ]
-        await self._begin(send, status, headers)
+        await self._begin(send, headers, status)
         await send({"type": "http.response.body", "body": body})
-
-    async def _begin(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
-        await send({"type": "http.response.start", "status": status, "headers": headers})
 
     def _lost(self) -> GenerationFailed:
         if not self._backend.up:
@@ -209,7 +164,7 @@ class ForwardedResponse(Response):
             "the engine broke off before its answer began", status=502, code="worker_died"
         )
 
-    def _count(self) -> None:
+    def _end(self) -> None:
         """Take the counts from the end of the answer."""
         exchange = self._exchange
         found = {name: pattern.findall(self._tail) for name, pattern in _USAGE.items()}
@@ -236,20 +191,9 @@ class ForwardedResponse(Response):
         if limits is not None and key is not None and beyond > 0:
             limits.charge(key.id, beyond, time.monotonic())
 
-    async def _give_up(self, send: Send, *, hung_up: bool) -> None:
-        if hung_up:
-            raise ClientGone
-        limit = self._context.limits.request_timeout_s
-        message = f"The answer was not complete within {limit:g} s."
-        await self._fail(ApiError(message, status=504, code="request_timeout"), send)
-
-    async def _fail(self, error: ApiError, send: Send) -> None:
-        self._exchange.reason = error.code
-        if not self._started:
-            raise error
+    def _gap(self) -> bytes:
         # The engine may have broken off in the middle of an event.
-        gap = b"" if self._tail.endswith(b"\n\n") else b"\n\n"
-        await send({"type": "http.response.body", "body": gap + error.event()})
+        return b"" if self._tail.endswith(b"\n\n") else b"\n\n"
 
 
 def _died() -> GenerationFailed:
@@ -274,14 +218,3 @@ async def _whole(answer: httpx.Response) -> bytes:
             raise ApiError("The engine's answer is too long.", status=502, code="engine_error")
         parts.append(chunk)
     return b"".join(parts)
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _stopped(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,15 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from pilotage.serve.api.answer_format import DONE, AnswerFormat, FinishedChoice
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
 from pilotage.serve.api.exchange import Exchange
 from pilotage.serve.api.sequence import Choice, Piece
-from pilotage.serve.api.submission import api_error
+from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
 from pilotage.serve.generation import GenerationFailed
 
 _LOG = logging.getLogger(__name__)
@@ -23,14 +21,9 @@ _LOG = logging.getLogger(__name__)
 _Take = Callable[[Choice, Piece], Awaitable[None]]
 
 _BROKEN_OFF = frozenset({"cancelled", "error"})
-_STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would collect the events
-]
 
 
-class GenerationResponse(Response):
+class GenerationResponse(WatchedResponse):
     """Sends what a request's generations bring.
 
     A stream's status and headers go out with its first token, so that a request that is shed
@@ -54,51 +47,24 @@ class GenerationResponse(Response):
         *,
         stream: bool,
     ) -> None:
-        super().__init__()
-        self._context = context
-        self._exchange = exchange
+        super().__init__(context, exchange)
         self._choices = choices
-        self._answer = answer
+        self._format = answer
         self._stream = stream
-        self._started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response (ASGI)."""
-        del scope
-        work = asyncio.create_task(
-            self._send_stream(send) if self._stream else self._send_whole(send)
-        )
-        gone = asyncio.create_task(_hung_up(receive))
-        deadline = self._exchange.arrived + self._context.limits.request_timeout_s
-        try:
-            await asyncio.wait(
-                {work, gone},
-                timeout=max(0.0, deadline - time.monotonic()),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if work.done():
-                work.result()
-                return
-            self._exchange.finish_reason = "cancelled"
-            await _stopped(work)
-            await self._give_up(send, hung_up=gone.done())
-        except GenerationFailed as failure:
-            await self._fail(api_error(self._context, failure), send)
-        except (ApiError, ClientGone):
-            raise
-        except Exception:
-            if not self._started:
-                raise
-            _LOG.exception("request %s failed while streaming", self._exchange.request_id)
-            await self._fail(internal_error(self._exchange.request_id), send)
-        finally:
-            for choice in self._choices:
-                choice.generation.cancel()
-            await _stopped(work, gone)
-            self._count()
+    async def _answer(self, send: Send) -> None:
+        if self._stream:
+            await self._send_stream(send)
+        else:
+            await self._send_whole(send)
+
+    def _end(self) -> None:
+        for choice in self._choices:
+            choice.generation.cancel()
+        self._count()
 
     async def _send_stream(self, send: Send) -> None:
-        answer = self._answer
+        answer = self._format
         opened: set[int] = set()
         order = asyncio.Lock()  # several choices send, and the headers go first
 
@@ -109,8 +75,7 @@ class GenerationResponse(Response):
                 events = answer.opening(choice.index) + events
             async with order:
                 if not self._started:
-                    self._started = True
-                    await self._begin(send, _STREAM_HEADERS)
+                    await self._begin(send, STREAM_HEADERS)
                 if events:
                     await send({"type": "http.response.body", "body": events, "more_body": True})
 
@@ -129,21 +94,16 @@ class GenerationResponse(Response):
         await self._follow_all(keep)
         self._count()
         exchange = self._exchange
-        body = self._answer.whole(finished, exchange.prompt_tokens, exchange.completion_tokens)
-        self._started = True
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        await self._begin(send, headers)
-        await send({"type": "http.response.body", "body": body})
+        body = self._format.whole(finished, exchange.prompt_tokens, exchange.completion_tokens)
+        await self._send_json(send, body)
 
-    async def _begin(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    async def _begin(
+        self, send: Send, headers: list[tuple[bytes, bytes]], status: int = 200
+    ) -> None:
         queue_s = self._queue_s()
         if queue_s is not None:
             headers = [*headers, (b"server-timing", b"queue;dur=%.3f" % (queue_s * 1e3))]
-        # A copy: the layers around add theirs to it.
-        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        await super()._begin(send, headers, status)
 
     def _queue_s(self) -> float | None:
         """The longest wait of the choices that a worker has taken so far, seconds."""
@@ -184,27 +144,3 @@ class GenerationResponse(Response):
         self._exchange.completion_tokens = sum(counts)
         self._exchange.longest = max(counts)
         self._exchange.queue_s = self._queue_s()
-
-    async def _give_up(self, send: Send, *, hung_up: bool) -> None:
-        if hung_up:
-            raise ClientGone
-        limit = self._context.limits.request_timeout_s
-        message = f"The answer was not complete within {limit:g} s."
-        await self._fail(ApiError(message, status=504, code="request_timeout"), send)
-
-    async def _fail(self, error: ApiError, send: Send) -> None:
-        self._exchange.reason = error.code
-        if not self._started:
-            raise error
-        await send({"type": "http.response.body", "body": error.event()})
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _stopped(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,20 +8,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from pilotage.route.backends.attempt_stream import RawStream
 from pilotage.route.backends.backend import BackendError
 from pilotage.route.backends.tier import Tier
 from pilotage.route.ledger.budgets import Reservation
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError, ClientGone
+from pilotage.serve.api.errors import ApiError
 from pilotage.serve.api.exchange import Exchange
-from pilotage.serve.routing import headers
+from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
+from pilotage.serve.routing import headers as names
 from pilotage.serve.routing.failures import of_backend
-from pilotage.serve.routing.routed_response import STREAM_HEADERS
-from pilotage.serve.routing.watch import Watch
 
 if TYPE_CHECKING:
     from pilotage.serve.routing.routing import Routing
@@ -35,7 +33,7 @@ _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class RawResponse(Response):
+class RawResponse(WatchedResponse):
     """Sends what a tier's backend answers.
 
     Args:
@@ -63,55 +61,47 @@ class RawResponse(Response):
         with_usage: bool,
         reservation: Reservation | None,
     ) -> None:
-        # Not Response's own, which makes headers and a body that are never sent.
-        self.background = None
-        self._context = context
+        super().__init__(context, exchange)
         self._routing = routing
-        self._exchange = exchange
         self._tier = tier
         self._body = body
         self._decision = decision
         self._stream = stream
         self._with_usage = with_usage
         self._reservation = reservation
-        self._started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response (ASGI)."""
+    def _limit_s(self) -> float:
+        return min(self._routing.timeout_s, super()._limit_s())
+
+    def _known(self, error: Exception) -> ApiError | None:
+        return of_backend(error) if isinstance(error, BackendError) else super()._known(error)
+
+    def _end(self) -> None:
+        exchange = self._exchange
+        tokens = exchange.prompt_tokens + exchange.completion_tokens
+        self._routing.admission.settle(self._reservation, tokens=tokens)
+
+    async def _answer(self, send: Send) -> None:
         exchange, routing = self._exchange, self._routing
         exchange.model = self._tier.name
-        limit_s = min(routing.timeout_s, self._context.limits.request_timeout_s)
-        deadline = exchange.arrived + limit_s
         began = time.monotonic()
         answer = self._tier.forward(
             self._body,
             stream=self._stream,
             request_id=exchange.request_id,
             key_id=None if exchange.key is None else exchange.key.id,
-            deadline=deadline,
+            deadline=exchange.arrived + self._limit_s(),
             decision=self._decision,
         )
         try:
-            with Watch(scope, receive, deadline, limit_s):
-                try:
-                    if self._stream:
-                        await self._send_stream(answer, send)
-                    else:
-                        await self._send_whole(answer, send)
-                finally:
-                    await answer.aclose()
-                    # Also of an answer that broke off: it is on the bill, so on the limits too.
-                    self._count(answer)
-        except BackendError as error:
-            await self._fail(of_backend(error), send)
-        except ClientGone:
-            exchange.finish_reason = "cancelled"
-            raise
-        except ApiError as error:
-            await self._fail(error, send)
+            if self._stream:
+                await self._send_stream(answer, send)
+            else:
+                await self._send_whole(answer, send)
         finally:
-            tokens = exchange.prompt_tokens + exchange.completion_tokens
-            routing.admission.settle(self._reservation, tokens=tokens)
+            await answer.aclose()
+            # Also of an answer that broke off: it is on the bill, so on the limits too.
+            self._count(answer)
         routing.metrics.answered(escalations=0, added_s=began - exchange.arrived)
 
     async def _send_stream(self, answer: RawStream, send: Send) -> None:
@@ -137,18 +127,16 @@ class RawResponse(Response):
             exchange.first_token_at = time.monotonic()
             body = piece if not body else body + piece
         self._ended(answer, body)
-        exchange.headers[headers.COST] = headers.money_text(answer.cost)
-        fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await self._begin(send, fields)
-        await send({"type": "http.response.body", "body": body})
+        exchange.headers[names.COST] = names.money_text(answer.cost)
+        await self._send_json(send, body)
 
-    async def _begin(self, send: Send, fields: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
+    async def _begin(
+        self, send: Send, headers: list[tuple[bytes, bytes]], status: int = 200
+    ) -> None:
         added = self._exchange.headers
-        added[headers.TIER] = self._tier.name
-        added[headers.DECISION] = self._decision
-        # A copy: the layers around add theirs to it.
-        await send({"type": "http.response.start", "status": 200, "headers": [*fields]})
+        added[names.TIER] = self._tier.name
+        added[names.DECISION] = self._decision
+        await super()._begin(send, headers, status)
 
     def _count(self, answer: RawStream) -> None:
         if not answer.attempts:
@@ -164,12 +152,6 @@ class RawResponse(Response):
         reasons = _FINISH.findall(end)
         exchange.finish_reason = reasons[-1].decode() if reasons else None
 
-    async def _fail(self, error: ApiError, send: Send) -> None:
-        self._exchange.reason = error.code
-        if not self._started:
-            raise error
-        await send({"type": "http.response.body", "body": error.event()})
-
 
 def with_cost(events: bytes, cost: Decimal) -> bytes:
     """The last events of a stream, with the cost where they tell the usage."""
@@ -181,7 +163,7 @@ def with_cost(events: bytes, cost: Decimal) -> bytes:
             except _NOT_JSON:
                 said = {}
             if isinstance(said.get("usage"), dict):
-                said["usage"]["cost_usd"] = headers.money_text(cost)
+                said["usage"]["cost_usd"] = names.money_text(cost)
                 event = b"data: " + msgspec.json.encode(said)  # noqa: PLW2901
         told.append(event)
     return b"\n\n".join(told)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from pilotage.route.answer import Usage
 from pilotage.route.backends.backend import BackendError
@@ -16,25 +14,18 @@ from pilotage.route.ledger.budgets import Reservation
 from pilotage.route.rejection import Rejection
 from pilotage.route.routed_answer import RoutedAnswer
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError, ClientGone, internal_error
+from pilotage.serve.api.errors import ApiError
 from pilotage.serve.api.exchange import Exchange
+from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
 from pilotage.serve.routing import headers
 from pilotage.serve.routing.failures import of_backend, of_rejection
 from pilotage.serve.routing.routed_format import RoutedFormat
-from pilotage.serve.routing.watch import Watch
 
 if TYPE_CHECKING:
     from pilotage.serve.routing.routing import Routing
 
-_LOG = logging.getLogger(__name__)
-STREAM_HEADERS: Final = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would collect the events
-]
 
-
-class RoutedResponse(Response):
+class RoutedResponse(WatchedResponse):
     """Sends what the router answers.
 
     Args:
@@ -60,41 +51,26 @@ class RoutedResponse(Response):
         with_usage: bool,
         reservation: Reservation | None,
     ) -> None:
-        super().__init__()
-        self._context = context
+        super().__init__(context, exchange)
         self._routing = routing
-        self._exchange = exchange
         self._call = call
         self._model = model
         self._stream = stream
         self._with_usage = with_usage
         self._reservation = reservation
-        self._started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response (ASGI)."""
-        limit_s = min(self._routing.timeout_s, self._context.limits.request_timeout_s)
-        try:
-            with Watch(scope, receive, self._call.deadline, limit_s):
-                await self._answer(send)
-        except BackendError as error:
-            await self._fail(of_backend(error), send)
-        except Rejection as rejection:
-            await self._fail(of_rejection(rejection), send)
-        except ClientGone:
-            self._exchange.finish_reason = "cancelled"
-            raise
-        except ApiError as error:
-            await self._fail(error, send)
-        except Exception:
-            if not self._started:
-                raise
-            _LOG.exception("request %s failed while streaming", self._exchange.request_id)
-            await self._fail(internal_error(self._exchange.request_id), send)
-        finally:
-            exchange = self._exchange
-            tokens = exchange.prompt_tokens + exchange.completion_tokens
-            self._routing.admission.settle(self._reservation, tokens=tokens)
+    def _limit_s(self) -> float:
+        return min(self._routing.timeout_s, super()._limit_s())
+
+    def _known(self, error: Exception) -> ApiError | None:
+        if isinstance(error, Rejection):
+            return of_rejection(error)
+        return of_backend(error) if isinstance(error, BackendError) else super()._known(error)
+
+    def _end(self) -> None:
+        exchange = self._exchange
+        tokens = exchange.prompt_tokens + exchange.completion_tokens
+        self._routing.admission.settle(self._reservation, tokens=tokens)
 
     async def _answer(self, send: Send) -> None:
         routing, exchange = self._routing, self._exchange
@@ -151,25 +127,10 @@ class RoutedResponse(Response):
         usage = self._count(answer)
         body = RoutedFormat(said.model or answer.tier, with_usage=False).whole(said, usage)
         exchange.headers[headers.COST] = headers.money_text(answer.cost)
-        await self._begin(
-            send,
-            [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
-        )
-        await send({"type": "http.response.body", "body": body})
-
-    async def _begin(self, send: Send, fields: list[tuple[bytes, bytes]]) -> None:
-        self._started = True
-        # A copy: the layers around add theirs to it.
-        await send({"type": "http.response.start", "status": 200, "headers": list(fields)})
+        await self._send_json(send, body)
 
     def _count(self, answer: RoutedAnswer) -> Usage:
         exchange, usage = self._exchange, answer.attempt.usage
         exchange.prompt_tokens = usage.prompt_tokens
         exchange.completion_tokens = exchange.longest = usage.completion_tokens
         return usage
-
-    async def _fail(self, error: ApiError, send: Send) -> None:
-        self._exchange.reason = error.code
-        if not self._started:
-            raise error
-        await send({"type": "http.response.body", "body": error.event()})
