@@ -1,15 +1,16 @@
-"""Values that AWS tells: here, the secret of the API keys."""
+"""Values that AWS tells: the secret of the API keys, zones, a VPC's range."""
 
 import json
 from dataclasses import replace
 
 import boto3
 import pytest
-from aws_front import ACCOUNT, REGION, Front
+from aws_front import ACCOUNT, REGION, Answer, Front, Reply
 from life import NAME, Witness, lifecycle, rendered, shipment
 
-from pilotage.errors import ResourceError
-from pilotage.ship.lifecycle.parameters import fill_keys
+from pilotage.errors import ResourceError, UsageError
+from pilotage.ship.graph import Graph, Parameter
+from pilotage.ship.lifecycle.parameters import Known, fill_keys, values
 
 
 def test_an_empty_secret_gets_one_key_once(front: Front) -> None:
@@ -42,3 +43,74 @@ def test_a_function_waits_for_its_package(front: Front) -> None:
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="pilotage-receipts/1.zip", Body=b"zip")
     assert lifecycle().apply(function, files, agree=seen.agree, say=seen.say).applied
+
+
+def of_network(*names: str) -> Graph:
+    return Graph(
+        name=NAME,
+        description="A network",
+        parameters=tuple(
+            Parameter(name=name, type="String", default="stand-in", description="")
+            for name in names
+        ),
+    )
+
+
+def offered_in(*zones: str) -> Answer:
+    """EC2's answer to where an instance type is."""
+    items = "".join(
+        "<item><instanceType>g5.2xlarge</instanceType>"
+        f"<locationType>availability-zone</locationType><location>{zone}</location></item>"
+        for zone in zones
+    )
+    text = (
+        "<DescribeInstanceTypeOfferingsResponse><requestId>1</requestId>"
+        f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet>"
+        "</DescribeInstanceTypeOfferingsResponse>"
+    )
+    return lambda _: Reply(text, 200, "text/xml")
+
+
+def asked_of_aws(graph: Graph, known: Known, **shipping: object) -> dict[str, str]:
+    return values(lifecycle().aws, graph, shipment(**shipping), known, complete=True)
+
+
+def test_a_new_network_is_where_the_machines_are(front: Front) -> None:
+    zones, nothing = of_network("ZoneA", "ZoneB"), Known(given={}, outputs={})
+    front.answers["DescribeInstanceTypeOfferings"] = offered_in("us-east-1d", "us-east-1b")
+    assert asked_of_aws(zones, nothing) == {"ZoneA": "us-east-1b", "ZoneB": "us-east-1d"}
+    asked = front.of("DescribeInstanceTypeOfferings")[0]
+    assert asked["LocationType"] == "availability-zone"
+    assert asked["Filter.1.Value.1"] == "g5.2xlarge"
+    # The balancer needs two, where one has the machine.
+    front.answers["DescribeInstanceTypeOfferings"] = offered_in("us-east-1c")
+    assert asked_of_aws(zones, nothing) == {"ZoneA": "us-east-1c", "ZoneB": "us-east-1a"}
+    front.answers["DescribeInstanceTypeOfferings"] = offered_in()
+    with pytest.raises(UsageError, match=r"no zone of us-east-1 has g5\.2xlarge"):
+        asked_of_aws(zones, nothing)
+
+
+def test_a_network_stays_in_its_zones(front: Front) -> None:
+    zones = of_network("ZoneA", "ZoneB")
+    present = {"ZoneA": "us-east-1e", "ZoneB": "us-east-1f"}
+    known = Known(given={}, outputs={}, present=present)
+    front.answers["DescribeInstanceTypeOfferings"] = offered_in("us-east-1a", "us-east-1f")
+    assert asked_of_aws(zones, known) == present
+    front.answers["DescribeInstanceTypeOfferings"] = offered_in("us-east-1a")
+    with pytest.raises(UsageError, match="us-east-1e and us-east-1f, which do not have"):
+        asked_of_aws(zones, known)
+    # What is given by hand is not asked about.
+    front.asked.clear()
+    given = Known(given=dict(present), outputs={})
+    assert asked_of_aws(zones, given) == present
+    assert front.actions() == []
+
+
+def test_the_range_of_a_given_vpc_may_reach_the_balancer(front: Front) -> None:
+    graph, nothing = of_network("AllowedCidr"), Known(given={}, outputs={})
+    made = boto3.client("ec2", region_name=REGION).create_vpc(CidrBlock="10.9.0.0/16")
+    network = {"vpc_id": made["Vpc"]["VpcId"]}
+    assert asked_of_aws(graph, nothing, network=network) == {"AllowedCidr": "10.9.0.0/16"}
+    with pytest.raises(UsageError, match="has no VPC vpc-00000000") as caught:
+        asked_of_aws(graph, nothing, network={"vpc_id": "vpc-00000000"})
+    assert caught.value.where == "shipping.network.vpc_id"

@@ -212,7 +212,10 @@ class CloudFormationLifecycle:
     ) -> Wanted:
         held = () if stack is None else resources_of(self.aws, stack)
         known = Known(
-            given=self.options.parameters, outputs=outputs, service=service_in(self.aws, held)
+            given=self.options.parameters,
+            outputs=outputs,
+            service=service_in(self.aws, held),
+            present={} if stack is None else stack.parameters,
         )
         return Wanted(
             name=graph.name,

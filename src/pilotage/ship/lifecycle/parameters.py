@@ -1,17 +1,18 @@
-"""Values of a template's parameters, asked of AWS: pushed image, keys, present count."""
+"""Values of a template's parameters, asked of AWS: image, keys, present count, zones, range."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pilotage.errors import ResourceError
+from pilotage.errors import ResourceError, UsageError
 from pilotage.serve.keys import KeyStore
 from pilotage.ship.graph import Graph
 from pilotage.ship.lifecycle.aws import Aws
+from pilotage.ship.lifecycle.places import range_of, zones_that_offer, zones_with
 from pilotage.ship.lifecycle.progress import Note, Say
 from pilotage.ship.lifecycle.service import EcsService
 from pilotage.ship.target import Shipment
@@ -19,6 +20,8 @@ from pilotage.ship.target import Shipment
 DIGEST: Final = "ImageDigest"
 KEYS: Final = "KeysSecretArn"
 DESIRED: Final = "DesiredCount"
+ZONES: Final = ("ZoneA", "ZoneB")
+ALLOWED: Final = "AllowedCidr"
 
 _NO_DIGEST: Final = "sha256:" + "0" * 64
 
@@ -35,11 +38,13 @@ class Known:
         given: By the user; they come before all others.
         outputs: Of the stack that comes first.
         service: That runs already, if one does.
+        present: Parameters of the stack as it is; empty where there is none.
     """
 
     given: Mapping[str, str]
     outputs: Mapping[str, str]
     service: EcsService | None = None
+    present: Mapping[str, str] = field(default_factory=dict)
 
 
 def values(
@@ -59,6 +64,8 @@ def values(
         PilotageError: AWS cannot be asked.
     """
     found: dict[str, str] = {}
+    wanted = {one.name for one in graph.parameters} - known.given.keys()
+    zones = _zones(aws, shipment, known) if wanted.intersection(ZONES) else {}
     for one in graph.parameters:
         value = known.given.get(one.name, one.default)
         if one.name not in known.given:
@@ -68,6 +75,10 @@ def values(
                 value = known.outputs.get(KEYS, value)
             elif one.name == DESIRED and known.service is not None:
                 value = _desired(known.service, shipment, one.default)
+            elif one.name in zones:
+                value = zones[one.name]
+            elif one.name == ALLOWED and shipment.shipping.network.vpc_id is not None:
+                value = range_of(aws, shipment.shipping.network.vpc_id)
         if complete and value == _NO_DIGEST:
             raise _not_pushed(aws, shipment)
         found[one.name] = value
@@ -95,6 +106,27 @@ def fill_keys(aws: Aws, arn: str, *, say: Say) -> str | None:
     say(Note(step="change", what=arn, text=f"the API key, shown this once: {issued.text}"))
     aws.call("secretsmanager", "put_secret_value", SecretId=arn, SecretString=content)
     return issued.text
+
+
+def _zones(aws: Aws, shipment: Shipment, known: Known) -> dict[str, str]:
+    """The zones of the stack's own network; those it has stay, since subnets cannot move.
+
+    Raises:
+        UsageError: The stack's zones do not have the machine that is wanted now.
+    """
+    instance_type = shipment.sizing.instance_type or ""
+    present = {name: known.present[name] for name in ZONES if name in known.present}
+    if len(present) < len(ZONES):
+        return dict(zip(ZONES, zones_with(aws, instance_type), strict=True))
+    if not zones_that_offer(aws, instance_type).intersection(present.values()):
+        raise UsageError(
+            f"the stack's network is in {' and '.join(sorted(present.values()))}, which do not "
+            f"have {instance_type}",
+            where="plan: deployment.instance_type",
+            hint="Plan for an instance type that they have, or destroy and apply again: a new "
+            "network is made where the machine is",
+        )
+    return present
 
 
 def _newest_digest(aws: Aws, shipment: Shipment) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ class Stack:
         tags: Of the stack.
         outputs: What the template gives out.
         created: When.
+        parameters: As they were given the last time.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Stack:
     tags: Mapping[str, str]
     outputs: Mapping[str, str]
     created: datetime | None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def busy(self) -> bool:
@@ -173,6 +175,7 @@ def _stack(told: Mapping[str, Any]) -> Stack:
         tags=_pairs(told.get("Tags"), "Key", "Value"),
         outputs=_pairs(told.get("Outputs"), "OutputKey", "OutputValue"),
         created=told.get("CreationTime"),
+        parameters=_pairs(told.get("Parameters"), "ParameterKey", "ParameterValue"),
     )
 
 
