@@ -1,21 +1,13 @@
-"""One HTML page that needs nothing but itself: no network, no fonts, no library.
+"""A plan as one HTML page.
 
-Text is escaped by the template and by `pilotage.plan.report.svg`; a content security policy names
-the page's own style and script by their hashes, so that nothing else runs or loads even if an
-escape were missed.
+Text is escaped by the template and by `pilotage.plan.report.svg`.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-from importlib import resources
-from typing import Any
+from typing import Any, Final
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
-
+from pilotage.pages import one_file
 from pilotage.plan.option import Option
 from pilotage.plan.report import facts, figures
 from pilotage.plan.report.charts import (
@@ -30,6 +22,8 @@ from pilotage.plan.report.sensitivity import sensitivity_table
 from pilotage.plan.report.table import SYMBOLS, Cell, Table, Tone
 from pilotage.plan.report.wording import METRICS, demand_line, model_line, strategy_name, target
 from pilotage.plan.result import Plan, PortfolioPlan
+
+_HERE: Final = __package__ or ""
 
 
 def html_page(plan: Plan) -> str:
@@ -132,35 +126,5 @@ def _chosen_tiles(plan: Plan, option: Option) -> list[tuple[str, Cell]]:
 
 
 def _render(template: str, **values: Any) -> str:
-    style, script = _read("page.css"), _read("page.js")
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            policy=policy,
-            style=Markup(style),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
-            **values,
-        )
-    )
-
-
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(_read),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
+    style, script = one_file.read(_HERE, "page.css"), one_file.read(_HERE, "page.js")
+    return one_file.render(_HERE, template, style=style, script=script, **values)

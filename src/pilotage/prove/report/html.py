@@ -1,24 +1,19 @@
-"""One HTML page that needs nothing but itself: no network, no fonts, no library.
+"""A report as one HTML page.
 
-Whatever a server said is escaped twice over: the template escapes text, the data for the charts is
-JSON in which no ``<`` is left, and a content security policy names the page's own script and style
-by their hashes, so that nothing else can run or load even if an escape were missed.
+Whatever a server said is escaped: the template escapes text, and the data for the charts is JSON in
+which no ``<`` is left.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from pilotage.pages import one_file
 from pilotage.prove.report import figures
 from pilotage.prove.report.background import cautions, repeat_text, sections
 from pilotage.prove.report.chart import Panel
@@ -33,6 +28,7 @@ from pilotage.prove.report.facts import (
 from pilotage.prove.report.table import Cell, Tone
 from pilotage.prove.result import Report
 
+_HERE: Final = __package__ or ""
 _TILES = (("ttft", "Time to first token"), ("tpot", "Time per token"), ("e2e", "End to end"))
 
 
@@ -59,19 +55,9 @@ def html_page(report: Report) -> str:
 
 def render(template: str, drawn: Sequence[Panel], **values: Any) -> str:
     """``template`` with the page's style, script and the data of its charts."""
-    style, script = _read("page.css"), _script()
-    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            policy=policy,
-            style=Markup(style),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
-            data=embedded_json({"panels": drawn}),
-            **values,
-        )
-    )
+    style, script = one_file.read(_HERE, "page.css"), _script()
+    data = embedded_json({"panels": drawn})
+    return one_file.render(_HERE, template, style=style, script=script, data=data, **values)
 
 
 def embedded_json(value: Any) -> Markup:
@@ -82,31 +68,11 @@ def embedded_json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - the loop above has made it safe
 
 
-@functools.cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(_read),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
 def _script() -> str:
     """The page's script: no module may be imported into a page that is one file."""
     parts = ("elements", "numbers", "scales", "chart", "panel", "page")
-    joined = "\n".join(_read(f"{part}.js") for part in parts)
+    joined = "\n".join(one_file.read(_HERE, f"{part}.js") for part in parts)
     return f'"use strict";\n(() => {{\n{joined}}})();\n'
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def _tiles(report: Report) -> list[tuple[str, Cell]]:

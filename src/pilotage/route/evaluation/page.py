@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-from importlib import resources
+from typing import Final
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
-from markupsafe import Markup
-
+from pilotage.pages import one_file
 from pilotage.route.evaluation.chart import quality_chart
 from pilotage.route.evaluation.evaluation import Evaluation
 from pilotage.route.evaluation.table import HEADS, LEGEND, heading, price_lines, rows, verdict
 
-_PLAN: str = "pilotage.plan.report"
+_PLAN: Final = "pilotage.plan.report"
 """Where the style and the script that reads charts come from."""
 
 
 def html_page(found: Evaluation) -> str:
     """The whole evaluation as one page."""
-    style, script = _read("page.css", _PLAN), _read("page.js", _PLAN)
-    return _template().render(
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+    return one_file.render(
+        __package__ or "",
+        "page.html.j2",
+        style=one_file.read(_PLAN, "page.css"),
+        script=one_file.read(_PLAN, "page.js"),
         heading=heading(found),
         verdict=verdict(found),
         good=not any(one.kind == "policy" and one.below_mix for one in found.measured)
@@ -36,24 +31,3 @@ def html_page(found: Evaluation) -> str:
         prices=price_lines(found),
         notes=found.notes,
     )
-
-
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FunctionLoader(_read),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
-
-
-def _read(name: str, package: str = __package__ or "") -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
