@@ -11,7 +11,9 @@ from typing import Final
 
 from pilotage.catalog.accelerators import Accelerator, find_accelerator
 from pilotage.catalog.anatomy import Anatomy
+from pilotage.catalog.engines import ENGINES
 from pilotage.catalog.instances import Instance, load_instances
+from pilotage.plan.engine_choice import engine_on, kind_of
 from pilotage.plan.memory import MemoryPlan, memory_of, vllm_defaults
 from pilotage.plan.precision import (
     PRECISIONS,
@@ -134,6 +136,8 @@ def precisions(question: Question) -> tuple[Precision, ...]:
         return (native,)
     names = ["bf16", "fp16"] if native.name in ("bf16", "fp16", "fp32") else [native.name]
     quality = question.assumptions.quality
+    if not (question.engine == "auto" or ENGINES[question.engine].converts):
+        quality = "stored"
     if quality in ("fp8", "any"):
         names.append("fp8")
     if quality == "any":
@@ -142,7 +146,7 @@ def precisions(question: Question) -> tuple[Precision, ...]:
 
 
 def layouts(question: Question) -> Iterator[Layout]:
-    """Every layout that the hardware computes, whether it fits or not.
+    """Every layout that the hardware computes under the engine, whether it fits or not.
 
     Tensor parallelism in powers of two that divide the heads, up to the largest machine; pipeline
     parallelism only where the heads do not let more accelerators take part. Sequences and tokens a
@@ -151,10 +155,11 @@ def layouts(question: Question) -> Iterator[Layout]:
     """
     anatomy, demand = question.anatomy, question.demand
     for accelerator, most in accelerators().values():
-        if not compiled_for(question, accelerator):
+        engine = engine_on(question, kind_of(accelerator))
+        if engine is None:
             continue
         for precision in computed(question, accelerator):
-            for tensor, pipeline in splits(anatomy, most):
+            for tensor, pipeline in splits(anatomy, most if engine.spreads else 1):
                 for seqs, tokens in _sizes(accelerator, anatomy):
                     yield Layout(
                         accelerator=accelerator,
@@ -174,18 +179,6 @@ def layouts(question: Question) -> Iterator[Layout]:
                             images=demand.images,
                         ),
                     )
-
-
-def compiled_for(question: Question, accelerator: Accelerator) -> bool:
-    """Whether an engine that the question allows runs on this accelerator.
-
-    AWS's own chips run models that were compiled for them, by the engine "neuron" alone. Under
-    "auto" they take part only where no GPU may: nobody has published the speeds they are planned
-    with, and a plan should not rest on that unasked.
-    """
-    if question.engine != "auto":
-        return accelerator.neuron == (question.engine == "neuron")
-    return not accelerator.neuron or "ecs-gpu" not in question.strategies
 
 
 def computed(question: Question, accelerator: Accelerator) -> tuple[Precision, ...]:

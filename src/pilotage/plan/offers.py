@@ -11,21 +11,13 @@ from pilotage.errors import UsageError
 from pilotage.plan.candidates import Layout, Machine
 from pilotage.plan.cost import HOURS_PER_MONTH, Operation, cost_of
 from pilotage.plan.demand import Demand
+from pilotage.plan.engine_choice import engine_on, kind_of
 from pilotage.plan.memory import weights_of
 from pilotage.plan.option import Configuration, Cost, Estimate, Obstacle, Option, Strategy
 from pilotage.plan.question import Question
 from pilotage.plan.roofline import RooflineModel
 from pilotage.plan.sizing import Sized
 from pilotage.plan.strategies import Circumstances, obstacles_of
-
-ON_INSTANCES: Final[tuple[Strategy, ...]] = (
-    "machine",
-    "ecs-gpu",
-    "ecs-neuron",
-    "sagemaker-realtime",
-    "sagemaker-async",
-)
-"""Strategies that put copies of the model on instances."""
 
 _BOOT_S: Final = 60.0
 _UNPACK: Final = 200e6
@@ -191,6 +183,7 @@ class Offers:
     ) -> Configuration:
         """What would be deployed."""
         name = machine.instance.name
+        engine = engine_on(self.question, kind_of(layout.accelerator))
         # Neuron's parallel degree counts cores, of which a chip has several.
         cores = machine.instance.neuron_cores // machine.count if layout.accelerator.neuron else 1
         return Configuration(
@@ -198,7 +191,7 @@ class Offers:
             instance_type=f"ml.{name}" if strategy.startswith("sagemaker") else name,
             count=scaling.least,
             replicas=copies,
-            engine=engine_for(self.question, layout),
+            engine=engine.name if engine is not None else None,
             precision=layout.precision,
             tensor_parallel=layout.tensor_parallel * cores,
             pipeline_parallel=layout.pipeline_parallel,
@@ -289,15 +282,6 @@ class Offers:
             estimate_sagemaker=given.estimate_sagemaker,
             through_nat=given.through_nat,
         )
-
-
-def engine_for(question: Question, layout: Layout) -> str:
-    """The engine that would run it."""
-    if layout.accelerator.neuron:
-        return "neuron"
-    if question.engine != "auto":
-        return question.engine
-    return "onnxruntime" if question.anatomy.encoder else "vllm"
 
 
 def estimate_of(question: Question, sized: Sized) -> Estimate:

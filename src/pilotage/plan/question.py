@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from pilotage.catalog.anatomy import Anatomy
+from pilotage.catalog.engines import Work
 from pilotage.errors import SpecError, UsageError
 from pilotage.plan.assumptions import Assumptions
 from pilotage.plan.demand import Demand, Lengths
@@ -44,6 +45,7 @@ class Question:
         demand: What is asked of it.
         max_model_len: Longest sequence that is planned for, tokens.
         engine: As the spec says, "auto" included.
+        task: Likewise.
         dtype: Likewise.
         quantization: Likewise.
         custom_weights: Whether the weights are one's own, and not the published ones.
@@ -60,6 +62,7 @@ class Question:
     demand: Demand
     max_model_len: int
     engine: str = "auto"
+    task: str = "auto"
     dtype: str = "auto"
     quantization: str = "auto"
     custom_weights: bool = False
@@ -68,6 +71,15 @@ class Question:
     assumptions: Assumptions = field(default_factory=Assumptions)
     seed: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def work(self) -> Work:
+        """What an engine has to do; of an encoder, "auto" is told by whether it has a head."""
+        if self.task in ("generate", "embed"):
+            return "generate" if self.task == "generate" else "embed"
+        if self.task == "auto" and not self.anatomy.encoder:
+            return "generate"
+        return "embed" if self.task == "auto" and not self.anatomy.head_parameters else "predict"
 
     @property
     def image_tokens(self) -> int:
@@ -144,6 +156,7 @@ def ask(
         demand=demand,
         max_model_len=_max_model_len(deployment, anatomy, where),
         engine=deployment.model.engine,
+        task=deployment.model.task,
         dtype=deployment.model.dtype,
         quantization=deployment.model.quantization,
         custom_weights=custom_weights,

@@ -24,10 +24,11 @@ from pilotage.catalog.prices import PriceBook
 from pilotage.plan.calibration import efficiency_for
 from pilotage.plan.candidates import Layout, Machine, layouts, machines, precisions
 from pilotage.plan.capacity import Capacity, capacity_of
+from pilotage.plan.engine_choice import ON_INSTANCES, without_engine
 from pilotage.plan.floors import floor_obstacles
 from pilotage.plan.memory import weights_of
-from pilotage.plan.offers import ON_INSTANCES, Offers
-from pilotage.plan.option import Configuration, Obstacle, Option, Strategy
+from pilotage.plan.offers import Offers
+from pilotage.plan.option import Obstacle, Option, Strategy
 from pilotage.plan.question import Question, check
 from pilotage.plan.report.wording import label
 from pilotage.plan.result import (
@@ -120,7 +121,7 @@ def search(
     judged = [
         *(one for each in sized for one in _options(offers, each)),
         *(Judged(option=offers.provided(one)) for one in _provided(question)),
-        *(Judged(option=one) for one in _uncompiled(question)),
+        *(Judged(option=one) for one in without_engine(question)),
         *(Judged(option=one) for one in extra),
     ]
     judged, chosen = _chosen(offers, sizer, judged)
@@ -304,24 +305,6 @@ def _options(offers: Offers, sized: Sized) -> Iterable[Judged]:
 
 def _provided(question: Question) -> Iterable[Strategy]:
     return (one for one in question.strategies if one not in ON_INSTANCES)
-
-
-def _uncompiled(question: Question) -> Iterable[Option]:
-    """Why AWS's own chips took no part, where they did not."""
-    if "ecs-neuron" not in question.strategies or question.engine == "neuron":
-        return
-    if question.engine != "auto":
-        message = f"Inferentia and Trainium run compiled models, not {question.engine}"
-        relax = "set model.engine to neuron"
-    elif "ecs-gpu" in question.strategies:
-        message = "models must be compiled for Inferentia and Trainium, whose speed is not measured"
-        relax = "set model.engine to neuron to have them planned with priors"
-    else:
-        return
-    yield Option(
-        configuration=Configuration(strategy="ecs-neuron"),
-        obstacles=(Obstacle(limit="engine", message=message, relax=relax),),
-    )
 
 
 def _chosen(

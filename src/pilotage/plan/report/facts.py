@@ -43,7 +43,8 @@ def headline(plan: Plan) -> Headline:
         return Headline("good", title, f"{cost} a month: {_judged(plan)}.")
     miss = plan.nearest_miss
     if miss is None:
-        return Headline("bad", "Nothing fits", f"No option is near. {_count(plan)} were judged.")
+        were = "was" if _many(plan) == 1 else "were"
+        return Headline("bad", "Nothing fits", f"No option is near. {_count(plan)} {were} judged.")
     obstacle = worst_obstacle(miss)
     sentence = (
         f"Nearest is {label(miss.configuration)} ({strategy_name(miss.configuration.strategy)})"
@@ -59,10 +60,14 @@ def _stop(sentence: str) -> str:
 
 
 def _count(plan: Plan) -> str:
-    many = plan.considered or len(plan.infeasible) + len(plan.runners_up) + (
+    many = _many(plan)
+    return f"{many:,} option{'s' if many != 1 else ''}"
+
+
+def _many(plan: Plan) -> int:
+    return plan.considered or len(plan.infeasible) + len(plan.runners_up) + (
         plan.chosen is not None
     )
-    return f"{many:,} option{'s' if many != 1 else ''}"
 
 
 def _judged(plan: Plan) -> str:

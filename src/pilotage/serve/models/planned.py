@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
+from pilotage.catalog.engines import computes_on
 from pilotage.devices import DeviceKind, DeviceSlice, discover, plan_slices
 from pilotage.engines.config import EngineConfig, EngineName
 from pilotage.engines.memory import RUNTIME_BYTES, MemoryPlan, plan_memory
@@ -22,13 +23,6 @@ from pilotage.units import format_size
 
 EXTERNAL_ENGINES: Final = frozenset({"vllm", "llamacpp"})
 """Engines that are servers of their own, outside the workers."""
-
-_COMPUTES_ON: Final[dict[str, tuple[DeviceKind, ...]]] = {
-    "openvino": ("cpu",),
-    "onnxruntime": ("cpu",),
-    "transformers": ("cuda", "cpu"),
-    "neuron": ("neuron",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +139,9 @@ def plan_workers(serving: ServingSpec, engines: Sequence[str]) -> tuple[DeviceSl
     inside = [engine for engine in engines if engine not in EXTERNAL_ENGINES]
     if not inside:
         return ()
-    usable = set(_COMPUTES_ON.get(inside[0], ("cpu",)))
+    usable: set[DeviceKind] = set(computes_on(inside[0]))
     for engine in inside[1:]:
-        usable &= set(_COMPUTES_ON.get(engine, ("cpu",)))
+        usable &= set(computes_on(engine))
     if not usable:
         raise UsageError(
             f"the engines {', '.join(sorted(set(inside)))} have no device in common",

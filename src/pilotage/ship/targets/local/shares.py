@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from pilotage.devices import DeviceKind, DeviceSlice, Machine, plan_slices
+from pilotage.catalog.engines import computes_on
+from pilotage.devices import DeviceSlice, Machine, plan_slices
 from pilotage.errors import UsageError
 from pilotage.ship.target import Shipment
-
-_COMPUTES_ON: Final[dict[str, tuple[DeviceKind, ...]]] = {
-    "neuron": ("neuron",),
-    "transformers": ("cuda", "cpu"),
-    "vllm": ("cuda", "cpu"),
-    "llamacpp": ("cuda", "cpu"),
-}
-"""What engines compute on, where it is not the CPU alone."""
 
 
 def shares_of(shipment: Shipment, machine: Machine) -> tuple[DeviceSlice, ...]:
@@ -31,7 +22,7 @@ def shares_of(shipment: Shipment, machine: Machine) -> tuple[DeviceSlice, ...]:
             kind=serving.device,
             workers=count,
             devices_per_worker=serving.devices_per_worker,
-            usable=_COMPUTES_ON.get(shipment.sizing.engine, ("cpu",)),
+            usable=computes_on(shipment.sizing.engine),
         )
     except UsageError as error:
         raise UsageError(
