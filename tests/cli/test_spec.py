@@ -45,6 +45,29 @@ def test_check_knows_portfolios() -> None:
     assert "50K/day, batch" in result.stdout
 
 
+def test_check_says_where_it_is_routed_and_shipped(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["check", str(EXAMPLES / "support.yaml")])
+    (routed,) = [line for line in result.stdout.splitlines() if "routing " in line]
+    assert routed.split(maxsplit=1)[1] == (
+        "support-auto by cascade over small (local) → medium (bedrock) → big (bedrock), "
+        "calibrated by support.routing.json, 1% shadowed, 1% judged"
+    )
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "shipping:\n"
+        "  target: ecs\n"
+        "  region: eu-west-1\n"
+        "  network: {public: true}\n"
+        "  scaling: {metric: p90_latency, min: 2, max: 6, spot_share: 0.5}\n"
+    )
+    result = CliRunner().invoke(app, ["check", str(spec)])
+    (shipped,) = [line for line in result.stdout.splitlines() if "shipping " in line]
+    assert shipped.split(maxsplit=1)[1] == (
+        "ecs, eu-west-1, on the internet, plain HTTP, 2 to 6 replicas by p90 latency, "
+        "50% on spot above 1"
+    )
+
+
 def test_check_reports_every_error_of_every_file(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text("nme: x\nport: 1\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,18 +11,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pilotage.cli.spec_summary import limits, lines
 from pilotage.errors import SpecError
-from pilotage.spec import (
-    BudgetSpec,
-    Deployment,
-    Portfolio,
-    ServingSpec,
-    WorkloadSpec,
-    json_schema,
-    load_file,
-)
+from pilotage.spec import Deployment, Portfolio, json_schema, load_file
 from pilotage.spec.problems import InvalidSpecError, as_error
-from pilotage.units import format_count, format_duration, format_rate, format_size
 
 app = typer.Typer(
     name="spec", help="Check spec files; print their JSON Schema.", no_args_is_help=True
@@ -81,12 +72,12 @@ def _print_summary(console: Console, file: Path, spec: Deployment | Portfolio) -
     what = "1 deployment" if len(deployments) == 1 else f"{len(deployments)} deployments"
     if isinstance(spec, Portfolio):
         what = f"portfolio, {what}"
-        if spec.budget is not None and (budget := _budget(spec.budget)):
+        if spec.budget is not None and (budget := limits(spec.budget)):
             what += f", {budget} together"
     console.print(Text.assemble(str(file), ": ", ("ok", "green"), f", {what}"), soft_wrap=True)
     for deployment in deployments:
         console.print(Text.assemble("  ", (deployment.name, "bold")))
-        for section, words in _lines(deployment):
+        for section, words in lines(deployment):
             head = f"    {section:<10}"
             text = Text(_wrapped(head + words, indent=len(head), console=console))
             text.stylize("dim", 0, len(head))
@@ -103,65 +94,4 @@ def _wrapped(text: str, indent: int, console: Console) -> str:
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
-    )
-
-
-def _lines(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    """A line a section, in the words of the file."""
-    model, slo = deployment.model, deployment.slo
-    parts = [f"{model.name} from {model.source}"]
-    if model.revision is not None:
-        parts.append(f"revision {model.revision}")
-    parts += [f"engine {model.engine}", f"dtype {model.dtype}"]
-    if model.max_model_len is not None:
-        parts.append(f"at most {model.max_model_len} tokens")
-    yield "model", ", ".join(parts)
-    if deployment.workload is not None:
-        yield "workload", _workload(deployment.workload)
-    promises = {"TTFT": slo.ttft_p99, "TPOT": slo.tpot_p99, "end to end": slo.e2e_p99}
-    promised = [f"{name} {format_duration(value)}" for name, value in promises.items() if value]
-    if promised:
-        yield "slo", f"{', '.join(promised)} at p99"
-    else:
-        target = format_duration(deployment.ttft_target)
-        yield "slo", f"none; admission aims at a first token within {target}"
-    if deployment.budget is not None and (budget := _budget(deployment.budget)):
-        yield "budget", budget
-    yield "serving", _serving(deployment.serving)
-
-
-def _workload(workload: WorkloadSpec) -> str:
-    arrivals, prompt, completion = (
-        workload.arrivals,
-        workload.prompt_tokens,
-        workload.completion_tokens,
-    )
-    rate, peak = format_rate(arrivals.rate), format_rate(arrivals.peak)
-    words = f"{rate}, {'' if peak == rate else f'peak {peak}, '}{arrivals.shape}"
-    words += f"; prompts of {format_count(prompt.p50)} tokens, {format_count(prompt.p99)} at p99"
-    words += f"; completions of {format_count(completion.p50)}, "
-    words += f"{format_count(completion.p99)} at p99"
-    if (images := workload.images) is not None:
-        number = "1 image" if images.count == 1 else f"{images.count} images"
-        words += f"; {number} of {images.width}x{images.height}"
-    return words
-
-
-def _budget(budget: BudgetSpec) -> str:
-    limits = {"a month": budget.usd_per_month, "a request": budget.usd_per_request}
-    return ", ".join(f"${value:,.10g} {per}" for per, value in limits.items() if value is not None)
-
-
-def _serving(serving: ServingSpec) -> str:
-    workers = "1 worker" if serving.workers == 1 else f"{serving.workers} workers"
-    if serving.kv_cache is not None:
-        cache = f"KV cache {format_size(serving.kv_cache)} a worker"
-    else:
-        cache = f"KV caches from {serving.memory_fraction:.0%} of the free memory"
-    host = f"[{serving.host}]" if ":" in serving.host else serving.host
-    port = "any free port" if serving.port == 0 else f"port {serving.port}"
-    return (
-        f"{host}, {port}, {workers}, {cache}, "
-        f"prefix caching {'on' if serving.prefix_caching else 'off'}, "
-        f"{format_duration(serving.request_timeout)} a request at most"
     )
