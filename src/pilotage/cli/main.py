@@ -11,50 +11,18 @@ from rich.console import Console
 from rich.text import Text
 
 from pilotage import __version__
-from pilotage.cli import (
-    cache,
-    catalog,
-    chat,
-    devices,
-    fetch,
-    keys,
-    models,
-    plan,
-    prove,
-    route,
-    serve,
-    ship,
-    spec,
-    top,
-    tracker,
-)
-from pilotage.cli.compile import compile_model
+from pilotage.cli.verbs import VerbGroup
 from pilotage.errors import PilotageError
 
 app = typer.Typer(
     name="pilotage",
+    cls=VerbGroup,
     help="From a one-page spec to a served, measured, paid-for model endpoint.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("fetch")(fetch.fetch)
-app.command("compile")(compile_model)
-app.command("serve")(serve.serve)
-app.command("prove")(prove.prove)
-app.command("tracker")(tracker.tracker)
-app.command("chat")(chat.chat)
-app.command("top")(top.top)
-app.command("devices")(devices.devices)
-app.add_typer(plan.app)
-app.add_typer(route.app)
-app.add_typer(ship.app)
-app.add_typer(cache.app)
-app.add_typer(spec.app)
-app.add_typer(keys.app)
-app.add_typer(models.app)
-app.add_typer(catalog.app)
 
 
 def _print_version(wanted: bool) -> None:
