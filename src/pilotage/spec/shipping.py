@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +22,13 @@ TargetName = Literal[
     "local",
 ]
 
+_SECRET = re.compile(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}"
+    r"(:[^:\s]*:[^:\s]*:[^:\s]*)?",
+    re.ASCII,
+)
+_KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,256}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _ARN = r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.{1,1024}$"
 
 
@@ -167,6 +175,18 @@ class ShippingSpec(Section):
     hub_token_secret_arn: str | None = Field(
         default=None, pattern=_ARN, description="Secret that holds HF_TOKEN, for gated models."
     )
+    secrets: dict[str, str] = Field(
+        default={},
+        description="Further secrets, by the variable that the server gets: a tier's api_key_env, "
+        "the ledger's url_env. ARNs of Secrets Manager; ARN:KEY:: takes one key of a JSON secret.",
+    )
+    kms_key_arns: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        max_length=16,
+        description="Customer-managed KMS keys that the given secrets and weights are encrypted "
+        "with: what reads those may decrypt with these. None are AWS's own keys.",
+    )
     grace: Duration | None = Field(
         default=None,
         gt=0,
@@ -190,3 +210,29 @@ class ShippingSpec(Section):
             if name.lower().startswith(("pilotage:", "aws:")):
                 raise ValueError(f'"{name}" is not yours to set')
         return tags
+
+    @field_validator("secrets")
+    @classmethod
+    def _named_and_by_arn(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for name, arn in secrets.items():
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f'"{name[:80]}" is no name of a variable')
+            if name.upper().startswith(("PILOTAGE_", "AWS_")):
+                raise ValueError(f'"{name}" is set by Pilotage or by AWS')
+            if not _SECRET.fullmatch(arn):
+                # Not repeated: somebody may have written the secret itself.
+                raise ValueError(
+                    f"the value of {name} is no ARN of a secret in Secrets Manager "
+                    "(arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX)"
+                )
+        return secrets
+
+    @field_validator("kms_key_arns")
+    @classmethod
+    def _keys_by_arn(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for arn in keys:
+            if not _KMS_KEY.fullmatch(arn):
+                raise ValueError(
+                    f'"{arn[:200]}" is no ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)'
+                )
+        return keys

@@ -212,6 +212,12 @@ def test_no_price_is_no_alarm_and_said():
             "does not tell which models",
         ),
         (
+            "shipping.secrets",
+            {},
+            {"secrets": {"KEY": "arn:aws:secretsmanager:us-east-1:123456789012:secret:k-AbCdEf"}},
+            "KEY cannot be handed in",
+        ),
+        (
             "shipping.network.allowed_cidrs",
             {},
             {"network": {"allowed_cidrs": ["198.51.100.0/24"]}},

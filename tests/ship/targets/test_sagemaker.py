@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import boto3
 import pytest
 from api_requests import problems, properties
 from goldens import check_golden
-from hosted_shipments import ENDPOINTS, TOPIC, kinds, receipts
+from hosted_shipments import ENDPOINTS, TOPIC, VLLM, kinds, receipts
 from judges import lint_findings
 from moto.server import ThreadedMotoServer
 
@@ -337,3 +338,44 @@ def test_moto_makes_describes_and_deletes_it(monkeypatch):
         assert json.dumps(client.list_models()["Models"]) == "[]"
     finally:
         server.stop()
+
+
+def routed(backend, **changed):
+    """Receipts from S3 in our image, with a second tier."""
+    tiers = [
+        {"name": "small", "backends": [{"kind": "local"}]},
+        {"name": "big", "backends": [backend], "price": {"input": 1, "output": 2}},
+    ]
+    given = receipts(**{"image": None, **changed})
+    data = given.deployment.model_dump(mode="json", exclude_unset=True)
+    data["routing"] = {"tiers": tiers}
+    return replace(given, deployment=type(given.deployment).model_validate(data))
+
+
+def test_tiers_beside_the_model_can_be_asked():
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    rendered = render(routed({"kind": "bedrock", "model": model}))
+    # Isolation would leave the container without a way to them.
+    assert one(rendered, "SageMaker::Model")["EnableNetworkIsolation"] is False
+    (policy,) = one(rendered, "IAM::Role")["Policies"]
+    asking = [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == "AskModels"]
+    assert [each["Resource"][0].endswith(f"foundation-model/{model}") for each in asking] == [True]
+    assert one(render(receipts()), "SageMaker::Model")["EnableNetworkIsolation"] is True
+
+
+OPENAI = {"kind": "openai", "url": "https://api.example.com/v1", "model": "m"}
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:big-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("backend", "changed", "where", "said"),
+    [
+        ({**OPENAI, "api_key_env": "BIG"}, {}, "routing", "the tier big reads the variable BIG"),
+        (OPENAI, {"secrets": {"BIG": SECRET}}, "shipping.secrets", "BIG cannot be handed in"),
+        (OPENAI, {"image": {"uri": VLLM}}, "shipping.image.uri", "routes to no tiers"),
+    ],
+)
+def test_tiers_that_a_container_could_not_ask_are_refused(backend, changed, where, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        render(routed(backend, **changed))
+    assert caught.value.where == where

@@ -96,8 +96,8 @@ def _secret_plain(rendered: Rendered, _shipment: Shipment) -> Iterator[Finding]:
             yield Finding(
                 f"{where}[{name}]",
                 "holds a secret as plain text",
-                "Put it into Secrets Manager and name its ARN (shipping.keys_secret_arn, "
-                "shipping.hub_token_secret_arn)",
+                "Put it into Secrets Manager and name its ARN (shipping.secrets, keys_secret_arn, "
+                "hub_token_secret_arn)",
             )
 
 

@@ -386,6 +386,83 @@ routing:
     assert endpoints["Resource"][0].endswith(":endpoint/house-model")
 
 
+ROUTED = """
+name: support
+routing:
+  ledger: {url_env: LEDGER_URL}
+  tiers:
+    - {name: small, backends: [{kind: local}]}
+    - name: big
+      price: {input: 1, output: 2}
+      backends:
+        - {kind: openai, url: "https://api.example.com/v1", model: b, api_key_env: BIG_KEY}
+        - {kind: openai, url: "http://10.1.2.3:8000/v1", model: b}
+        - {kind: openai, url: "https://inside.example.com:8443/v1", model: b}
+"""
+
+
+def secret(name):
+    return f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}-AbCdEf"
+
+
+def routed(**shipping):
+    given = {"scaling": {"metric": "none"}, **shipping}
+    return shipment(parse(ROUTED, "support.yaml"), G5, given)
+
+
+def test_a_tiers_key_is_handed_over_by_its_arn():
+    given = {"BIG_KEY": f"{secret('tiers')}:BIG::", "LEDGER_URL": secret("ledger")}
+    rendered = render(routed(secrets=given))
+    held = {each["Name"]: each["ValueFrom"] for each in container(rendered)["Secrets"]}
+    assert given.items() <= held.items()
+    (reading,) = statements(rendered, "ExecutionRole", "ReadSecrets")
+    assert reading["Resource"][1:] == [secret("tiers"), secret("ledger")]
+    assert statements(rendered, "ExecutionRole", "DecryptSecrets") == []
+    names = {each["Name"] for each in container(rendered)["Environment"]}
+    assert names.isdisjoint(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "the tier big reads the variable BIG_KEY"),
+        ({"BIG_KEY": secret("tiers")}, "the ledger reads the variable LEDGER_URL"),
+    ],
+)
+def test_a_variable_that_nothing_gives_is_refused(given, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        render(routed(secrets=given))
+    assert caught.value.where == "shipping.secrets"
+    assert "ARN:KEY::" in caught.value.hint
+
+
+def test_tiers_on_other_ports_and_the_ledger_are_reached():
+    given = {"BIG_KEY": secret("tiers"), "LEDGER_URL": secret("ledger")}
+    out = named(render(routed(secrets=given)), "TaskSecurityGroup")["SecurityGroupEgress"]
+    ways = [(each["FromPort"], each["CidrIp"]) for each in out]
+    assert ways == [
+        (443, "0.0.0.0/0"),
+        (8000, "10.1.2.3/32"),
+        (8443, "0.0.0.0/0"),
+        (5432, "10.0.0.0/8"),
+        (5432, "172.16.0.0/12"),
+        (5432, "192.168.0.0/16"),
+    ]
+    for each in out:
+        assert re.fullmatch(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}", each["Description"])
+
+
+def test_what_a_key_of_ones_own_encrypts_can_be_read():
+    key = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    rendered = render(receipts(weights_uri="s3://ours/receipts", kms_key_arns=[key]))
+    (opening,) = statements(rendered, "ExecutionRole", "DecryptSecrets")
+    (reading,) = statements(rendered, "TaskRole", "DecryptWeights")
+    for each, service_name in ((opening, "secretsmanager"), (reading, "s3")):
+        assert (each["Action"], each["Resource"]) == (["kms:Decrypt"], [key])
+        through = each["Condition"]["StringEquals"]["kms:ViaService"]
+        assert through.startswith(f"{service_name}.")
+
+
 # Scaling, alarms, spend
 
 

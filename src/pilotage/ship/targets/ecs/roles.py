@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pilotage.ship.graph import Attribute, Join, Ref, Resource
+from pilotage.ship.targets.aws_models import asking_statements
 from pilotage.ship.targets.ecs.image import Image
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.names import (
@@ -22,7 +23,6 @@ from pilotage.ship.targets.ecs.names import (
     TASK_ROLE,
 )
 from pilotage.ship.targets.ecs.secrets import Secrets
-from pilotage.ship.targets.lambda_bedrock.models import endpoint_resources, model_resources
 
 METRICS_NAMESPACE = "CWAgent"
 """Where the CloudWatch agent of an instance writes."""
@@ -35,7 +35,7 @@ def roles(layout: Layout, image: Image, secrets: Secrets) -> tuple[Resource, ...
             EXECUTION_ROLE,
             "Starts the containers: pulls the image, reads the secrets, opens the log stream",
             "ecs-tasks",
-            _execution_statements(image, secrets),
+            _execution_statements(layout, image, secrets),
         ),
         _role(
             TASK_ROLE,
@@ -85,7 +85,7 @@ def _role(name: str, description: str, service: str, statements: list[dict[str, 
     return Resource(name=name, type="AWS::IAM::Role", properties=properties)
 
 
-def _execution_statements(image: Image, secrets: Secrets) -> list[dict[str, Any]]:
+def _execution_statements(layout: Layout, image: Image, secrets: Secrets) -> list[dict[str, Any]]:
     statements = [
         _allow(
             "WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [Attribute(LOGS, "Arn")]
@@ -106,34 +106,30 @@ def _execution_statements(image: Image, secrets: Secrets) -> list[dict[str, Any]
                 [image.repository_arn],
             ),
         ]
-    return statements
+    return [*statements, *_decryption(layout, "DecryptSecrets", "secretsmanager")]
 
 
 def _task_statements(layout: Layout) -> list[dict[str, Any]]:
-    return [*_weights(layout), *_tiers(layout)]
+    weights = _weights(layout)
+    return [
+        *weights,
+        *(_decryption(layout, "DecryptWeights", "s3") if weights else ()),
+        *asking_statements(layout.shipment),
+    ]
 
 
-def _tiers(layout: Layout) -> list[dict[str, Any]]:
-    """Asking the models and endpoints that the spec routes to, and no others."""
-    found = []
-    # Converse and ConverseStream are allowed under these two names, too.
-    if models := model_resources(layout.shipment):
-        found.append(
-            _allow(
-                "AskModels",
-                ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
-                models,
-            )
-        )
-    if endpoints := endpoint_resources(layout.shipment):
-        found.append(
-            _allow(
-                "AskEndpoints",
-                ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"],
-                endpoints,
-            )
-        )
-    return found
+def _decryption(layout: Layout, sid: str, service: str) -> list[dict[str, Any]]:
+    """Using the given keys, through one service only: AWS's own keys need no statement."""
+    keys = layout.shipping.kms_key_arns
+    if not keys:
+        return []
+    through = Join((f"{service}.", Ref("AWS::Region"), ".", Ref("AWS::URLSuffix")))
+    return [
+        {
+            **_allow(sid, ["kms:Decrypt"], list(keys)),
+            "Condition": {"StringEquals": {"kms:ViaService": through}},
+        }
+    ]
 
 
 def _weights(layout: Layout) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Secrets of the server, by their ARNs: its API keys, and the token for gated models."""
+"""Secrets of the server, by their ARNs: API keys, the token for gated models, tiers' keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pilotage.ship.graph import Parameter, Ref
+from pilotage.ship.handed_in import secret_variables
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.names import KEYS_SECRET
 
@@ -51,11 +52,17 @@ def secrets(layout: Layout) -> Secrets:
 
     The server listens beyond loopback, so it has API keys: those of the spec, or those of a secret
     of the deployment's own, which `apply` fills before anything starts.
+
+    Raises:
+        UsageError: The spec reads a variable that nothing gives the container.
     """
     shipping = layout.shipping
+    further = secret_variables(layout.shipment)
     variables: dict[str, object] = {KEYS_VARIABLE: shipping.keys_secret_arn or Ref(KEYS_SECRET)}
     if shipping.hub_token_secret_arn is not None:
         variables[TOKEN_VARIABLE] = shipping.hub_token_secret_arn
+    # A token that is named by its variable is the one that is meant.
+    variables |= further
     if shipping.keys_secret_arn is not None:
         return Secrets(variables=variables)
     return Secrets(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ipaddress
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pilotage.ship.graph import Ref, Resource
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.names import BALANCER_GROUP, INSTANCE_GROUP, TASK_GROUP
 from pilotage.ship.targets.ecs.network import Network
+
+_TLS_PORT: Final = 443
+_POSTGRES_PORT: Final = 5432
+_IPV4: Final = 4
+_PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+"""Addresses of private networks (RFC 1918)."""
 
 HTTPS_OUT = {
     "IpProtocol": "tcp",
@@ -52,7 +60,13 @@ def security_groups(layout: Layout, network: Network) -> tuple[Resource, ...]:
             ],
             metadata=_plain_http(layout),
         ),
-        _group(TASK_GROUP, "Tasks: the load balancer comes in, TLS goes out", network, ingress=[]),
+        _group(
+            TASK_GROUP,
+            "Tasks: the load balancer comes in, TLS goes out",
+            network,
+            ingress=[],
+            egress=[HTTPS_OUT, *_to_tiers(layout)],
+        ),
         _group(INSTANCE_GROUP, "Instances: nobody comes in, TLS goes out", network, ingress=[]),
         Resource(
             name="LoadBalancerToTasks",
@@ -79,6 +93,44 @@ def security_groups(layout: Layout, network: Network) -> tuple[Resource, ...]:
             },
         ),
     )
+
+
+def _to_tiers(layout: Layout) -> list[dict[str, Any]]:
+    """Ways to tiers that listen elsewhere than on 443, and to the ledger's database."""
+    routing = layout.shipment.deployment.routing
+    if routing is None:
+        return []
+    ports: dict[tuple[int, str], str] = {}
+    for tier in routing.tiers:
+        for backend in tier.backends:
+            if backend.url is None:
+                continue
+            address = urlsplit(backend.url)
+            port = address.port or (443 if address.scheme == "https" else 80)
+            if port != _TLS_PORT:
+                ports.setdefault((port, _range(address.hostname or "")), f"Tier {tier.name}")
+    if routing.ledger.url_env is not None:
+        # Where the database is, the secret says; that it is in a private network is assumed.
+        ports |= {(_POSTGRES_PORT, block): "The ledger's database" for block in _PRIVATE}
+    return [
+        {
+            "IpProtocol": "tcp",
+            "FromPort": port,
+            "ToPort": port,
+            "CidrIp": block,
+            "Description": what.replace("'", ""),
+        }
+        for (port, block), what in ports.items()
+    ]
+
+
+def _range(host: str) -> str:
+    """The address alone where it is one; a name may be anywhere."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "0.0.0.0/0"
+    return f"{address}/32" if address.version == _IPV4 else "0.0.0.0/0"
 
 
 def _group(

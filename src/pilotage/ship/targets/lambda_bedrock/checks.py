@@ -56,6 +56,13 @@ def check(shipment: Shipment) -> None:
             hint="Leave ledger: out; every attempt is then a line of the function's log, which "
             "CloudWatch Logs Insights sums up",
         )
+    for variable in shipment.shipping.secrets:
+        raise UsageError(
+            f"{variable} cannot be handed in: a function's variables can be read by everybody who "
+            "may describe it",
+            where="shipping.secrets",
+            hint="Leave it out, or ship to ecs, which hands secrets over by their ARN",
+        )
     memory = shipment.sizing.task_memory_mib
     if not 128 <= memory <= LARGEST_MEMORY_MIB:
         raise UsageError(

@@ -6,10 +6,10 @@ from typing import Any
 
 from pilotage.ship.graph import Attribute, Join, Parameter, Ref, Resource
 from pilotage.ship.target import Shipment
+from pilotage.ship.targets.aws_models import asking_statements
 from pilotage.ship.targets.aws_parts import allow, arn, checked_name, excepted, role, tag_list
 from pilotage.ship.targets.lambda_bedrock import names
 from pilotage.ship.targets.lambda_bedrock.checks import public, timeout_s
-from pilotage.ship.targets.lambda_bedrock.models import endpoint_resources, model_resources
 from pilotage.ship.targets.lambda_bedrock.package import HANDLER, RUNTIME, SPEC, Package
 
 PARAMETERS = (
@@ -44,15 +44,9 @@ def function_role(shipment: Shipment) -> Resource:
     group = arn("logs", f"log-group:{log_path(shipment)}")
     streams = arn("logs", f"log-group:{log_path(shipment)}:log-stream:*")
     statements = [
-        allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [group, streams])
+        allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [group, streams]),
+        *asking_statements(shipment),
     ]
-    # Converse and ConverseStream are allowed under these two names, too.
-    if models := model_resources(shipment):
-        asking = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
-        statements.append(allow("AskModels", asking, models))
-    if endpoints := endpoint_resources(shipment):
-        asking = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
-        statements.append(allow("AskEndpoints", asking, endpoints))
     return role(
         names.ROLE,
         "lambda.amazonaws.com",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pilotage.ship.cloudformation import template
 from pilotage.ship.graph import Attribute, Graph, Ref, Resource
 from pilotage.ship.target import Rendered, Shipment
+from pilotage.ship.targets.aws_models import REGIONS, model_ids
 from pilotage.ship.targets.aws_parts import log_group
 from pilotage.ship.targets.lambda_bedrock import names
 from pilotage.ship.targets.lambda_bedrock.alarms import alarm_resources, spend_alarm
@@ -16,7 +17,6 @@ from pilotage.ship.targets.lambda_bedrock.function import (
     log_path,
     url,
 )
-from pilotage.ship.targets.lambda_bedrock.models import REGIONS, model_ids
 from pilotage.ship.targets.lambda_bedrock.package import package_of
 from pilotage.ship.targets.lambda_bedrock.readme import readme
 

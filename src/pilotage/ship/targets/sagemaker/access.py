@@ -6,6 +6,7 @@ from typing import Any
 
 from pilotage.ship.graph import Attribute, Join, Ref, Resource
 from pilotage.ship.target import Shipment
+from pilotage.ship.targets.aws_models import asking_statements
 from pilotage.ship.targets.aws_parts import allow, arn, excepted, role, tag_list
 from pilotage.ship.targets.sagemaker import names
 from pilotage.ship.targets.sagemaker.image import Image
@@ -19,7 +20,12 @@ def execution_role(shipment: Shipment, image: Image, log_path: str) -> Resource:
         image: Which image is pulled.
         log_path: The log group's name.
     """
-    statements = [*_image(image), *_logs(log_path), *_weights(shipment)]
+    statements = [
+        *_image(image),
+        *_logs(log_path),
+        *_weights(shipment),
+        *asking_statements(shipment),
+    ]
     if shipment.target == "sagemaker-async":
         statements += _answers()
     if shipment.shipping.network.subnets:
@@ -117,7 +123,18 @@ def _weights(shipment: Shipment) -> list[dict[str, Any]]:
             [_s3(bucket)],
             condition={"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"] if prefix else ["*"]}},
         ),
+        *_decryption(shipment),
     ]
+
+
+def _decryption(shipment: Shipment) -> list[dict[str, Any]]:
+    """Reading weights that a key of one's own encrypts, through S3 only."""
+    keys = shipment.shipping.kms_key_arns
+    if not keys:
+        return []
+    through = Join(("s3.", Ref("AWS::Region"), ".", Ref("AWS::URLSuffix")))
+    condition = {"StringEquals": {"kms:ViaService": through}}
+    return [allow("DecryptWeights", ["kms:Decrypt"], [*keys], condition=condition)]
 
 
 def _answers() -> list[dict[str, Any]]:

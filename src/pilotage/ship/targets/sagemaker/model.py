@@ -6,6 +6,7 @@ from typing import Any
 
 from pilotage.errors import UsageError
 from pilotage.ship.graph import Attribute, Resource
+from pilotage.ship.handed_in import refuse_secrets
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.aws_parts import tag_list
 from pilotage.ship.targets.sagemaker import names
@@ -33,6 +34,7 @@ def model(shipment: Shipment, image: Image) -> Resource:
             hint="Copy the weights to S3 once (pilotage fetch, aws s3 sync) and name them in "
             "shipping.weights_uri",
         )
+    _check_routing(shipment, image)
     variables = vllm_environment(shipment) if image.vllm else own_environment(shipment)
     container: dict[str, Any] = {"Image": image.uri, "Environment": checked(variables)}
     if weights is not None:
@@ -55,14 +57,36 @@ def model(shipment: Shipment, image: Image) -> Resource:
     )
 
 
+def _check_routing(shipment: Shipment, image: Image) -> None:
+    """Refuse tiers that the container could not ask."""
+    refuse_secrets(
+        shipment,
+        "SageMaker",
+        why="shows a container's variables to everybody who may describe the model",
+        hint="Take the tier from Bedrock or SageMaker, where the endpoint's role is enough, or "
+        "ship to ecs, which hands secrets over by their ARN",
+    )
+    if image.vllm and shipment.deployment.routing is not None:
+        raise UsageError(
+            "AWS's vLLM image serves one model and routes to no tiers",
+            where="shipping.image.uri",
+            hint="Leave it out: the image that Pilotage renders routes. Or leave routing: out",
+        )
+
+
 def network(shipment: Shipment) -> dict[str, Any]:
     """The container's network.
 
-    With its weights from S3, which SageMaker downloads for it, it needs none at all.
+    With its weights from S3, which SageMaker downloads for it, it needs none at all, unless it
+    asks other tiers.
     """
     place = shipment.shipping.network
+    routing = shipment.deployment.routing
+    asks = routing is not None and any(
+        backend.kind != "local" for tier in routing.tiers for backend in tier.backends
+    )
     properties: dict[str, Any] = {
-        "EnableNetworkIsolation": shipment.shipping.weights_uri is not None
+        "EnableNetworkIsolation": shipment.shipping.weights_uri is not None and not asks
     }
     if place.subnets:
         if place.vpc_id is None:

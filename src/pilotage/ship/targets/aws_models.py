@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from pilotage.errors import UsageError
 from pilotage.ship.graph import Join, Ref
 from pilotage.ship.target import Shipment
+from pilotage.ship.targets.aws_parts import allow
 from pilotage.spec.tiers import BackendSpec
 
 REGIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -61,6 +62,23 @@ _ARN: Final = re.compile(
     r"provisioned-model|imported-model|custom-model-deployment)/(?P<name>[\w.:-]+)",
     re.ASCII,
 )
+
+
+def asking_statements(shipment: Shipment) -> list[dict[str, Any]]:
+    """What a role needs to ask the models and endpoints that the spec routes to, and no others.
+
+    Raises:
+        UsageError: An ARN is none of a model, or of a profile whose models cannot be told.
+    """
+    found = []
+    # Converse and ConverseStream are allowed under these two names, too.
+    if models := model_resources(shipment):
+        asking = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
+        found.append(allow("AskModels", asking, models))
+    if endpoints := endpoint_resources(shipment):
+        asking = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+        found.append(allow("AskEndpoints", asking, endpoints))
+    return found
 
 
 def model_resources(shipment: Shipment) -> list[object]:
@@ -138,7 +156,7 @@ def _of_arn(model: str) -> list[object]:
     if found["kind"] == "application-inference-profile":
         raise UsageError(
             "an application inference profile does not tell which models it uses, and the "
-            "function's role names exactly those",
+            "role names exactly those",
             where="routing.tiers",
             hint="Name the model or the system's profile (us.…) in the tier instead",
         )
