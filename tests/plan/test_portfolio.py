@@ -9,9 +9,10 @@ import pytest
 from planning import question
 
 from pilotage.catalog.prices import load_price_book
+from pilotage.plan.found import Found
 from pilotage.plan.portfolio import plan_portfolio, steps
 from pilotage.plan.question import Question
-from pilotage.plan.search import Found, search
+from pilotage.plan.search import search
 
 PRICES = load_price_book("us-east-1")
 

@@ -13,9 +13,10 @@ from planning import demand, example, question
 from pilotage.catalog.prices import load_price_book
 from pilotage.errors import SpecError, UsageError
 from pilotage.plan.assumptions import assume
+from pilotage.plan.found import Found
 from pilotage.plan.question import check
 from pilotage.plan.result import Plan, worst_shortfall
-from pilotage.plan.search import Found, search
+from pilotage.plan.search import search
 from pilotage.plan.sensitivity import sensitivity
 
 PRICES = load_price_book("us-east-1")

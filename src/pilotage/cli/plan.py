@@ -24,10 +24,10 @@ from pilotage.spec import BudgetSpec, ModelSpec, SloSpec
 if TYPE_CHECKING:
     from pilotage.catalog.prices import PriceBook
     from pilotage.cli.plan_question import Wanted
+    from pilotage.plan.found import Found
     from pilotage.plan.option import Option
     from pilotage.plan.question import Question
     from pilotage.plan.result import Plan, PortfolioPlan
-    from pilotage.plan.search import Found
 
 app = typer.Typer(
     name="plan",

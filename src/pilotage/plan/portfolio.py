@@ -13,9 +13,10 @@ from pilotage import __version__
 from pilotage.catalog.prices import PriceBook
 from pilotage.errors import UsageError
 from pilotage.plan.demand import Demand
+from pilotage.plan.found import Found
 from pilotage.plan.question import Question
 from pilotage.plan.result import Plan, PortfolioPlan
-from pilotage.plan.search import Found, search
+from pilotage.plan.search import search
 from pilotage.units import format_duration, format_rate
 
 _LOOSER: Final = 2.0

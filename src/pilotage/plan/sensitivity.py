@@ -14,12 +14,12 @@ from typing import Final, Literal
 from pilotage.errors import UsageError
 from pilotage.plan.capacity import capacity_of
 from pilotage.plan.demand import Lengths
+from pilotage.plan.found import Found, Judged
 from pilotage.plan.offers import Offers
 from pilotage.plan.option import Option
 from pilotage.plan.question import Question, check
 from pilotage.plan.report.wording import label
 from pilotage.plan.result import SensitivityRow
-from pilotage.plan.search import Found, Judged
 from pilotage.plan.sizing import Sized, Sizer, broken_promises
 
 LOADS: Final = (0.5, 1.0, 2.0, 4.0)

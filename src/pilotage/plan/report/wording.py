@@ -121,3 +121,8 @@ def model_line(model: ModelFacts) -> str:
     if model.active_parameters < 0.8 * model.parameters:
         line += f", {figures.tokens(model.active_parameters)} active"
     return line + (", takes images" if model.sees else "")
+
+
+def in_seconds(seconds: float) -> str:
+    """A duration of three digits: "1.25 s", "340 ms"."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
