@@ -49,6 +49,7 @@ def images(
 ) -> None:
     """Write the Dockerfile, print the commands that build and push it, and run them if asked to."""
     from pilotage.ship.images import (  # noqa: PLC0415
+        content_of_wheels,
         image_engine,
         load_bases,
         render_image,
@@ -61,16 +62,18 @@ def images(
     shipment = shipped(spec, deployment, target, plan).shipment
     base = load_bases()[image_engine(shipment)]
     pinned = resolve_digest(base) if resolve else digest
-    image = render_image(shipment, digest=pinned)
+    name = shipment.deployment.name
+    # A folder of its own: what `render` wrote stays as it was rendered.
+    where = folder or Path("ship") / f"{name}-image"
+    # Other wheels are another image, which needs another tag.
+    wheels = content_of_wheels(where / "image" / "wheels")
+    image = render_image(shipment, digest=pinned, wheels=wheels)
     if image is None:
         raise UsageError(
             "names an image that exists: there is none to build",
             where="shipping.image.uri",
             hint="Leave it out to build one",
         )
-    name = shipment.deployment.name
-    # A folder of its own: what `render` wrote stays as it was rendered.
-    where = folder or Path("ship") / f"{name}-image"
     write_folder(where, image.files, deployment=name)
     if as_json:
         print_json(

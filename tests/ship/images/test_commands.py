@@ -12,6 +12,7 @@ from pilotage import __version__
 from pilotage.errors import ResourceError, UsageError
 from pilotage.ship.images import (
     build_command,
+    content_of_wheels,
     find_builder,
     image_name,
     login_line,
@@ -36,6 +37,45 @@ def test_the_name_is_in_the_accounts_registry_where_it_is_known() -> None:
     inside = receipts(account=ACCOUNT, region="eu-west-1")
     assert image_name(inside) == f"{registry}/pilotage-receipts:{__version__}-cuda"
     assert image_name(receipts(), "999999999999").startswith("999999999999.dkr.ecr.us-east-1.")
+
+
+def test_what_is_built_of_something_else_has_another_tag(tmp_path: Path) -> None:
+    # The repository's tags never move: a second push under the first one's tag is refused.
+    names = [
+        found.name
+        for found in (
+            render_image(receipts()),
+            render_image(receipts(), digest=DIGEST),
+            render_image(receipts(), wheels="pilotage-1.whl 00"),
+            render_image(receipts(), wheels="pilotage-1.whl 01"),
+        )
+        if found is not None
+    ]
+    assert len(set(names)) == 4
+    assert {one.rpartition("-")[0] for one in names} == {f"pilotage-receipts:{__version__}-cuda"}
+    again = render_image(receipts())
+    assert again is not None
+    assert again.name == names[0]
+    # A manifest names the image by its tag, so that is known before it is built.
+    cluster = replace(receipts(), target="kubernetes")
+    in_manifests = [render_image(cluster), render_image(cluster, digest=DIGEST)]
+    assert {one.name for one in in_manifests if one is not None} == {image_name(cluster)}
+    assert content_of_wheels(tmp_path / "wheels") == ""
+    (tmp_path / "b.whl").write_bytes(b"1")
+    (tmp_path / "a.whl").write_bytes(b"2")
+    (tmp_path / "notes.txt").write_bytes(b"3")
+    before = content_of_wheels(tmp_path)
+    assert [line.split()[0] for line in before.splitlines()] == ["a.whl", "b.whl"]
+    (tmp_path / "b.whl").write_bytes(b"4")
+    assert content_of_wheels(tmp_path) != before
+
+
+def test_docker_makes_an_image_and_no_index_of_it() -> None:
+    assert "--provenance=false" in build_command("a:1", Path("image"))
+    # Podman makes none, and does not know the flag.
+    assert "--provenance=false" not in build_command(
+        "a:1", Path("image"), program="/usr/bin/podman"
+    )
 
 
 def test_a_build_is_told_its_digest() -> None:
@@ -70,7 +110,7 @@ def test_rendered_with_an_account_all_four_lines_are_there() -> None:
     assert sorted(found.files) == ["image/.dockerignore", "image/Dockerfile"]
     wheels, build, login, push = found.commands
     assert "pip download" in wheels
-    assert f"--tag {found.name} image" in build
+    assert f"--tag {found.name} --provenance=false image" in build
     assert login.endswith(f"--password-stdin {ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com")
     assert push == f"docker push {found.name}"
     assert "BASE_DIGEST" in found.warnings[0]

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import boto3
 import pytest
 from aws_front import ACCOUNT, REGION, Answer, Front, Reply
 from life import NAME, Witness, lifecycle, rendered, shipment
 
+from pilotage import __version__
 from pilotage.errors import ResourceError, UsageError
 from pilotage.ship.graph import Graph, Parameter
-from pilotage.ship.lifecycle.parameters import Known, fill_keys, values
+from pilotage.ship.lifecycle.parameters import Known, NotPushedError, fill_keys, values
 
 
 def test_an_empty_secret_gets_one_key_once(front: Front) -> None:
@@ -114,3 +116,46 @@ def test_the_range_of_a_given_vpc_may_reach_the_balancer(front: Front) -> None:
     with pytest.raises(UsageError, match="has no VPC vpc-00000000") as caught:
         asked_of_aws(graph, nothing, network={"vpc_id": "vpc-00000000"})
     assert caught.value.where == "shipping.network.vpc_id"
+
+
+def pushed(digit: str, minute: int, *tags: str) -> dict[str, object]:
+    at = datetime(2026, 11, 22, 12, minute, tzinfo=UTC).timestamp()
+    named = {"imageTags": list(tags)} if tags else {}
+    return {"imageDigest": f"sha256:{digit * 64}", "imagePushedAt": at, **named}
+
+
+def test_the_newest_image_of_this_engine_and_version_runs(front: Front) -> None:
+    boto3.client("ecr", region_name=REGION).create_repository(repositoryName=NAME)
+    graph = replace(
+        of_network(),
+        parameters=(
+            Parameter(
+                name="ImageDigest", type="String", default=f"sha256:{'0' * 64}", description=""
+            ),
+        ),
+    )
+    nothing = Known(given={}, outputs={})
+    fits = f"{__version__}-cuda"
+    images = [
+        pushed("a", 1, f"{fits}-0123456789ab"),
+        pushed("b", 3, f"{fits}-ba9876543210"),
+        pushed("c", 2, fits),
+        pushed("d", 5, f"{__version__}-cpu-0123456789ab"),
+    ]
+    front.answers["DescribeImages"] = lambda _: Reply(json.dumps({"imageDetails": images}))
+    assert asked_of_aws(graph, nothing) == {"ImageDigest": f"sha256:{'b' * 64}"}
+    # The parts of an index, and attestations, are no images that run.
+    assert front.of("DescribeImages")[0]["filter"] == {"tagStatus": "TAGGED"}
+    del images[:3]
+    assert asked_of_aws(graph, nothing) == {"ImageDigest": f"sha256:{'d' * 64}"}
+    given = Known(given={"ImageDigest": f"sha256:{'e' * 64}"}, outputs={})
+    assert asked_of_aws(graph, given) == {"ImageDigest": f"sha256:{'e' * 64}"}
+    images.clear()
+    with pytest.raises(NotPushedError) as caught:
+        asked_of_aws(graph, nothing)
+    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+    assert f"docker push {registry}/{NAME}:{fits}-" in str(caught.value.hint)
+    assert "create-repository" not in str(caught.value.hint)
+    boto3.client("ecr", region_name=REGION).delete_repository(repositoryName=NAME)
+    with pytest.raises(NotPushedError, match=r"holds no image yet.*create-repository"):
+        asked_of_aws(graph, nothing)

@@ -4,12 +4,14 @@ from pilotage.ship.images.bases import Base, ImageEngine, check_digest, load_bas
 from pilotage.ship.images.commands import (
     Builder,
     build_command,
+    content_of_wheels,
     find_builder,
     image_name,
     login_line,
     push_commands,
     run,
     shown,
+    tag_of,
     wheel_command,
 )
 from pilotage.ship.images.container import container_spec, environment, image_engine
@@ -26,6 +28,7 @@ __all__ = [
     "build_command",
     "check_digest",
     "container_spec",
+    "content_of_wheels",
     "dockerfile",
     "environment",
     "find_builder",
@@ -38,5 +41,6 @@ __all__ = [
     "resolve_digest",
     "run",
     "shown",
+    "tag_of",
     "wheel_command",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import shutil
@@ -18,6 +19,10 @@ from pilotage.ship.images.container import image_engine
 from pilotage.ship.images.dockerfile import EXTRAS
 from pilotage.ship.target import Shipment
 
+BY_DIGEST: Final = frozenset({"ecs", "sagemaker", "sagemaker-async"})
+"""Targets that run the image of a digest, whatever its tag."""
+
+_TAG_DIGITS: Final = 12
 _BUILDERS: Final = ("docker", "podman")
 _ASK_S: Final = 20.0
 _ECR = re.compile(r"[0-9]{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
@@ -61,18 +66,41 @@ def find_builder(search_path: str | None = None) -> Builder:
     return Builder(None, problem)
 
 
-def image_name(shipment: Shipment, account: str | None = None) -> str:
+def image_name(shipment: Shipment, account: str | None = None, *, content: str = "") -> str:
     """Name of the image that is built, with a tag: in the account's ECR where it is known.
+
+    Tags of a repository of the deployment's own never move, so what is built of something else is
+    pushed under another one. What runs is named by its digest there; where it is named by its tag,
+    in manifests, that has to be known before anything is built.
 
     Args:
         shipment: What is shipped.
         account: AWS account; the spec's if None.
+        content: What the image is built of.
     """
     account = account or shipment.shipping.account
-    name = f"{shipment.name}:{__version__}-{image_engine(shipment)}"
+    name = f"{shipment.name}:{tag_of(shipment)}"
+    if content and shipment.target in BY_DIGEST:
+        name = f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:_TAG_DIGITS]}"
     if account is None:
         return name
     return f"{account}.dkr.ecr.{shipment.shipping.region}.amazonaws.com/{name}"
+
+
+def tag_of(shipment: Shipment) -> str:
+    """What the tags of all images of this version and engine begin with."""
+    return f"{__version__}-{image_engine(shipment)}"
+
+
+def content_of_wheels(folder: Path) -> str:
+    """Which wheels an image is built of: names and digests; empty where there are none yet."""
+    if not folder.is_dir():
+        return ""
+    lines = []
+    for path in sorted(folder.glob("*.whl")):
+        with path.open("rb") as file:
+            lines.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return "\n".join(lines)
 
 
 def wheel_command(
@@ -127,6 +155,9 @@ def build_command(
         "--tag",
         name,
     ]
+    if Path(program).name == "docker":
+        # An attestation makes an index of the image, which SageMaker and Lambda refuse.
+        command.append("--provenance=false")
     if digest is not None:
         command += ["--build-arg", f"BASE_DIGEST={check_digest(digest)}"]
     return [*command, str(folder)]

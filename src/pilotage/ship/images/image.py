@@ -45,7 +45,11 @@ class ImageFiles:
 
 
 def render_image(
-    shipment: Shipment, *, digest: str | None = None, account: str | None = None
+    shipment: Shipment,
+    *,
+    digest: str | None = None,
+    account: str | None = None,
+    wheels: str = "",
 ) -> ImageFiles | None:
     """The image's files; None where the spec names an image that exists.
 
@@ -53,6 +57,7 @@ def render_image(
         shipment: What is shipped.
         digest: Of the base; that of ``bases.json`` if None.
         account: AWS account whose ECR it goes to; the spec's if None.
+        wheels: Which wheels it is built of, by `content_of_wheels`; not known if empty.
 
     Raises:
         UsageError: The digest is none.
@@ -61,7 +66,8 @@ def render_image(
         return None
     engine = image_engine(shipment)
     base = load_bases()[engine]
-    name = image_name(shipment, account)
+    text = dockerfile(engine, digest=digest, title=shipment.name)
+    name = image_name(shipment, account, content=text + wheels)
     folder, arm = Path(FOLDER), _is_arm(shipment)
     commands = [
         shown(wheel_command(engine, folder, arm=arm)),
@@ -79,7 +85,7 @@ def render_image(
     return ImageFiles(
         name=name,
         files={
-            f"{FOLDER}/Dockerfile": dockerfile(engine, digest=digest, title=shipment.name),
+            f"{FOLDER}/Dockerfile": text,
             f"{FOLDER}/.dockerignore": DOCKERIGNORE,
         },
         commands=tuple(commands),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pilotage.errors import ResourceError, UsageError
 from pilotage.serve.keys import KeyStore
 from pilotage.ship.graph import Graph
+from pilotage.ship.images import render_image, tag_of
 from pilotage.ship.lifecycle.aws import Aws
 from pilotage.ship.lifecycle.places import range_of, zones_that_offer, zones_with
 from pilotage.ship.lifecycle.progress import Note, Say
@@ -130,18 +131,32 @@ def _zones(aws: Aws, shipment: Shipment, known: Known) -> dict[str, str]:
 
 
 def _newest_digest(aws: Aws, shipment: Shipment) -> str | None:
-    images: list[dict[str, Any]] = []
+    """The image that was pushed last, of this version and engine if there is one.
+
+    Only what has a tag: the parts of an index and its attestations have none.
+    """
     listed = aws.try_call(
         "ecr",
         "describe_repositories",
         "RepositoryNotFoundException",
         repositoryNames=[shipment.name],
     )
-    if listed is not None:
-        images = list(
-            aws.pages("ecr", "describe_images", "imageDetails", repositoryName=shipment.name)
+    if listed is None:
+        return None
+    images: list[dict[str, Any]] = list(
+        aws.pages(
+            "ecr",
+            "describe_images",
+            "imageDetails",
+            repositoryName=shipment.name,
+            filter={"tagStatus": "TAGGED"},
         )
-    newest = max(images, key=lambda one: one["imagePushedAt"], default=None)
+    )
+    start = tag_of(shipment)
+    fitting = [
+        one for one in images if any(tag.startswith(start) for tag in one.get("imageTags") or ())
+    ]
+    newest = max(fitting or images, key=lambda one: one["imagePushedAt"], default=None)
     return None if newest is None else str(newest["imageDigest"])
 
 
@@ -155,14 +170,25 @@ def _desired(service: EcsService, shipment: Shipment, default: str) -> str:
 
 
 def _not_pushed(aws: Aws, shipment: Shipment) -> NotPushedError:
-    region = aws.region
-    account = aws.call("sts", "get_caller_identity")["Account"]
-    registry = f"{account}.dkr.ecr.{region}.amazonaws.com"
+    account = str(aws.call("sts", "get_caller_identity")["Account"])
+    image = render_image(shipment, account=account)
+    made = aws.try_call(
+        "ecr",
+        "describe_repositories",
+        "RepositoryNotFoundException",
+        repositoryNames=[shipment.name],
+    )
+    commands = [] if image is None else list(image.commands)
+    if made is None:
+        # ECS has a stack that makes it.
+        commands.insert(
+            0,
+            f"aws ecr create-repository --region {aws.region} --repository-name {shipment.name} "
+            "--image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true",
+        )
     return NotPushedError(
         f"the repository {shipment.name} holds no image yet",
         where="shipping.image",
-        hint="Build the rendered Dockerfile and push it, then apply again: "
-        f"aws ecr get-login-password --region {region} | docker login --username AWS "
-        f"--password-stdin {registry} && docker build -t {registry}/{shipment.name}:1 FOLDER && "
-        f"docker push {registry}/{shipment.name}:1",
+        hint="Build the rendered Dockerfile (ship render, or ship images) and push it, then apply "
+        "again: " + " && ".join(commands),
     )
