@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from pilotage.cli.main import main
+from in_process import pilotage
 
 
 def start_prove(*args: object, folder: Path, key: str = "") -> subprocess.Popen[str]:
@@ -31,18 +27,7 @@ def prove(*args: object, folder: Path, key: str = "") -> tuple[int, str, str]:
 
     In this process, where the imports are paid for once; the senders are processes as always.
     """
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "200")
-        patch.setenv("PILOTAGE_API_KEY", key)
-        patch.setattr(sys, "argv", ["pilotage", "prove", *map(str, args)])
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-    code = ended.value.code
-    assert isinstance(code, int | None)
-    return code or 0, out.getvalue(), err.getvalue()
+    done = pilotage(
+        "prove", *args, folder=folder, environment={"COLUMNS": "200", "PILOTAGE_API_KEY": key}
+    )
+    return done.returncode, done.stdout, done.stderr

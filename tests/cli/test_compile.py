@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engines" / "compiled"))
 
+from in_process import pilotage
 from tiny_encoders import make_tiny
 
 from pilotage.engines.registry import inspect_model
@@ -27,14 +27,8 @@ workload:
 
 
 def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pilotage.cli.main", "compile", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
-    )
+    """In this process; `test_killed_and_run_again` runs it as one."""
+    return pilotage("compile", *arguments, folder=folder, environment={"COLUMNS": "120"})
 
 
 def refused(*arguments: object, folder: Path) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from in_process import pilotage
 
 import pilotage.cli.fetch as fetch_module
 from pilotage.cli.fetch import SOURCE_VARIABLE, from_environment
@@ -33,19 +33,16 @@ def spec(tmp_path: Path, model: Path) -> Path:
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if name != SOURCE_VARIABLE}
-    return subprocess.run(
-        [sys.executable, "-m", "pilotage.cli.main", "fetch", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**kept, **environment},
-    )
+    """In this process; the next test runs it as one."""
+    return pilotage("fetch", *arguments, environment={SOURCE_VARIABLE: None, **environment})
 
 
 def test_the_path_alone_is_on_standard_output(model: Path) -> None:
-    done = run(model, "--sha256", SHA256)
+    command = [sys.executable, "-m", "pilotage.cli.main", "fetch", str(model), "--sha256", SHA256]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{model}\n", "")
+    again = run(model, "--sha256", SHA256)
+    assert (again.returncode, again.stdout, again.stderr) == (0, f"{model}\n", "")
 
 
 def test_json_ends_with_what_was_fetched(model: Path) -> None:

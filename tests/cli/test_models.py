@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_control import FakeModelControl, loaded, steered, unloaded
+from in_process import pilotage
 from typer.testing import CliRunner, Result
 
 from pilotage.cli.main import app
@@ -235,14 +233,7 @@ def test_a_servers_words_do_not_steer_the_terminal(control: FakeModelControl, ur
 
 def test_exit_codes_of_the_command_itself(url: str) -> None:
     def code(*args: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pilotage.cli.main", "models", *args, "--url", url],
-            env={**os.environ, "PILOTAGE_API_KEY": ""},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = pilotage("models", *args, "--url", url, environment={"PILOTAGE_API_KEY": ""})
         return done.returncode, done.stderr
 
     assert code("list") == (0, "")
