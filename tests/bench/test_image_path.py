@@ -16,4 +16,4 @@ def test_a_small_run():
 
 
 def test_the_photograph_is_as_long_as_asked():
-    assert abs(len(photograph(6.0)) - 6e6) < 0.5e6
+    assert abs(len(photograph(4.0)) - 4e6) < 0.3e6

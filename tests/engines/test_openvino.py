@@ -36,6 +36,13 @@ def engine(embedded_model: Path, cache: Path) -> OpenVinoEngine:
 
 
 @pytest.fixture(scope="module")
+def again(engine: OpenVinoEngine, embedded_model: Path, cache: Path) -> OpenVinoEngine:
+    """The second start, from what the first one kept. The last test of this file breaks it."""
+    assert engine.info.load_s > 0
+    return open_engine(embedded_model, cache)
+
+
+@pytest.fixture(scope="module")
 def tokenizer(embedded_model: Path) -> Tokenizer:
     return Tokenizer.open(embedded_model)
 
@@ -82,18 +89,17 @@ def test_requests_run_together_and_each_gets_its_own(
     engine: OpenVinoEngine, tokenizer: Tokenizer
 ) -> None:
     questions = ["What is the capital of France?", "Say hello.", "Count to three."]
+    few = params(tokenizer, max_tokens=4)
     alone = [
-        ids(run(engine, EngineRequest(1, chat(tokenizer, q), params(tokenizer)))[1])
+        ids(run(engine, EngineRequest(1, chat(tokenizer, q), few))[1])  # one after another
         for q in questions
     ]
     together = run(
         engine,
-        *(
-            EngineRequest(number, chat(tokenizer, q), params(tokenizer))
-            for number, q in enumerate(questions)
-        ),
+        *(EngineRequest(number, chat(tokenizer, q), few) for number, q in enumerate(questions)),
     )
-    assert [ids(together[number])[:4] for number in range(3)] == [tokens[:4] for tokens in alone]
+    assert [len(tokens) for tokens in alone] == [4, 4, 4]
+    assert [ids(together[number]) for number in range(3)] == alone
 
 
 def test_max_tokens_ends_with_length_and_ignore_eos_goes_on(
@@ -103,12 +109,12 @@ def test_max_tokens_ends_with_length_and_ignore_eos_goes_on(
     made = run(
         engine,
         EngineRequest(1, prompt, params(tokenizer, max_tokens=3)),
-        EngineRequest(2, prompt, params(tokenizer, max_tokens=40, ignore_eos=True)),
-        EngineRequest(3, prompt, params(tokenizer, max_tokens=40, min_tokens=20)),
+        EngineRequest(2, prompt, params(tokenizer, max_tokens=20, ignore_eos=True)),
+        EngineRequest(3, prompt, params(tokenizer, max_tokens=20, min_tokens=12)),
     )
     assert (len(ids(made[1])), made[1][-1].finish_reason) == (3, "length")
-    assert (len(ids(made[2])), made[2][-1].finish_reason) == (40, "length")
-    assert len(ids(made[3])) >= 20
+    assert (len(ids(made[2])), made[2][-1].finish_reason) == (20, "length")
+    assert len(ids(made[3])) >= 12, "the answer is eight tokens long"
 
 
 def test_a_seed_makes_a_lone_request_reproducible(
@@ -117,7 +123,8 @@ def test_a_seed_makes_a_lone_request_reproducible(
     prompt = chat(tokenizer, "Tell me a story about a fox.")
 
     def sample(seed: int) -> list[int]:
-        wanted = params(tokenizer, temperature=1.0, seed=seed, top_p=0.95, top_k=50, min_p=0.01)
+        drawn = {"temperature": 1.0, "top_p": 0.95, "top_k": 50, "min_p": 0.01}
+        wanted = params(tokenizer, max_tokens=12, seed=seed, **drawn)
         return ids(run(engine, EngineRequest(1, prompt, wanted))[1])
 
     assert sample(5) == sample(5)
@@ -176,7 +183,7 @@ def test_a_cancelled_request_is_reported_once_and_the_others_go_on(
 
 
 def test_a_long_prompt_takes_several_steps(engine: OpenVinoEngine, tokenizer: Tokenizer) -> None:
-    prompt = tokenizer.encode("one two three " * 300)
+    prompt = tokenizer.encode("one two three " * 180)
     assert len(prompt) > engine.info.max_num_batched_tokens
     outputs = run(engine, EngineRequest(1, prompt, params(tokenizer, max_tokens=2)))[1]
     assert len(ids(outputs)) == 2
@@ -199,12 +206,11 @@ def test_the_plan_is_what_the_engine_really_takes(engine: OpenVinoEngine) -> Non
 
 
 def test_the_second_start_uses_the_converted_model(
-    engine: OpenVinoEngine, embedded_model: Path, cache: Path, tokenizer: Tokenizer
+    again: OpenVinoEngine, cache: Path, tokenizer: Tokenizer
 ) -> None:
     (converted,) = cache.iterdir()
     assert (converted / "openvino_model.xml").is_file()
     assert not (converted / "model.gguf").exists()
-    again = open_engine(embedded_model, cache)
     prompt = chat(tokenizer, "What is the capital of France?")
     schema = (
         '{"type":"object","properties":{"a":{"type":"boolean"}},"required":["a"],'
@@ -219,11 +225,8 @@ def test_the_second_start_uses_the_converted_model(
     assert set(json.loads(tokenizer.decode(ids(made[2])))) == {"a"}
 
 
-def test_a_failing_step_is_an_engine_failure(
-    embedded_model: Path, cache: Path, tokenizer: Tokenizer
-) -> None:
-    doomed = open_engine(embedded_model, cache)
-    doomed.submit(EngineRequest(1, [1, 2, 3], params(tokenizer, json_schema='{"type":"obj')))
+def test_a_failing_step_is_an_engine_failure(again: OpenVinoEngine, tokenizer: Tokenizer) -> None:
+    again.submit(EngineRequest(1, [1, 2, 3], params(tokenizer, json_schema='{"type":"obj')))
     with pytest.raises(EngineFailure, match="JSON"):
         for _ in range(3):
-            doomed.step()
+            again.step()
