@@ -8,6 +8,7 @@ the stack has begun.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -36,6 +37,25 @@ def template(graph: Graph) -> str:
             digits, or a reference to what is not there.
     """
     _check(graph)
+    return yaml.dump(
+        _body(graph),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+    )
+
+
+def compact_size(graph: Graph) -> int:
+    """Bytes of the template in the shortest form in which it can be sent.
+
+    Raises:
+        ValueError: Something in it has no form in a template.
+    """
+    return len(json.dumps(_body(graph), separators=(",", ":")).encode())
+
+
+def _body(graph: Graph) -> dict[str, Any]:
     body: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": graph.description,
@@ -45,13 +65,7 @@ def template(graph: Graph) -> str:
     body["Resources"] = {one.name: _resource(one) for one in graph.resources}
     if graph.outputs:
         body["Outputs"] = {name: {"Value": plain(value)} for name, value in graph.outputs.items()}
-    return yaml.dump(
-        body,
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=100,
-    )
+    return body
 
 
 def plain(value: object) -> Any:

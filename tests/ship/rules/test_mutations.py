@@ -89,6 +89,17 @@ _COMPONENTS = partial(good.sagemaker, "components")
 
 ON_ECS: list[tuple[str, Edit]] = [
     ("fargate-gpu", put(_TASK, "RequiresCompatibilities", value=["FARGATE"])),
+    (
+        "template-size",
+        add(
+            Resource(
+                name="Large",
+                type="AWS::CloudWatch::Dashboard",
+                properties={"DashboardBody": "x" * 51_200},
+            )
+        ),
+    ),
+    ("role-size", statement(Resource=[f"arn:aws:s3:::bucket-{n:0100}/*" for n in range(90)])),
     ("gpu-text", container("ResourceRequirements", 0, "Value", value=1)),
     ("gpu-total", container("ResourceRequirements", 0, "Value", value="2")),
     ("task-fits", container("Memory", value=32768)),

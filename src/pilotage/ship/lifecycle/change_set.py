@@ -52,8 +52,8 @@ class Wanted:
         if len(short.encode()) > LARGEST_BODY:
             raise UsageError(
                 f"the template has {len(short.encode())} bytes; a request takes {LARGEST_BODY}",
-                hint="Give network.vpc_id and subnets, so that the stack makes no network, or "
-                "deploy the rendered file with aws cloudformation deploy --s3-bucket",
+                hint="Name a VPC and its subnets (shipping.network), so that the stack makes no "
+                "network, or deploy the rendered file with aws cloudformation deploy --s3-bucket",
             )
         return short
 

@@ -18,6 +18,7 @@ from pilotage.ship.rules.rule import Broken, Rule
 from pilotage.ship.rules.sagemaker import SAGEMAKER_RULES
 from pilotage.ship.rules.scaling import SCALING_RULES
 from pilotage.ship.rules.services import SERVICE_RULES
+from pilotage.ship.rules.sizes import SIZE_RULES
 from pilotage.ship.rules.tasks import TASK_RULES
 from pilotage.ship.target import Rendered, Shipment
 
@@ -30,6 +31,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *BALANCING_RULES,
     *ACCESS_RULES,
     *OWNERSHIP_RULES,
+    *SIZE_RULES,
     *SAGEMAKER_RULES,
     *PROVIDED_RULES,
     *KUBERNETES_RULES,

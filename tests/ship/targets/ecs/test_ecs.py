@@ -26,6 +26,7 @@ from shipments import (
 from pilotage.errors import UsageError
 from pilotage.serve.telemetry.logs import configure, log_access
 from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.ship.rules import check_rules
 from pilotage.ship.targets import target_of
 from pilotage.ship.targets.ecs.measurements import FILTERS
 from pilotage.spec import Deployment, parse
@@ -111,6 +112,14 @@ def test_requests_have_time_to_finish():
     assert attributes["deregistration_delay.timeout_seconds"] == "90"
     assert container(rendered)["StopTimeout"] == 120
     assert "ECS_CONTAINER_STOP_TIMEOUT=120s" in script(rendered)
+
+
+def test_a_drain_beyond_a_containers_bound_is_the_machines_agents_to_wait_for():
+    given = receipts(replace(G6E, drain_s=300, stop_s=310))
+    rendered = render(given)
+    assert "StopTimeout" not in container(rendered)
+    assert "ECS_CONTAINER_STOP_TIMEOUT=310s" in script(rendered)
+    assert check_rules(rendered, given) == []
 
 
 def test_an_answer_that_takes_ten_minutes_is_not_cut():

@@ -8,6 +8,7 @@ from pilotage.ship.graph import Attribute, Ref, Resource
 from pilotage.ship.images.container import container_spec, image_engine
 from pilotage.ship.images.container import environment as container_environment
 from pilotage.ship.inside.places import MODELS, USER_ID
+from pilotage.ship.stopping import ECS_STOP_TIMEOUT
 from pilotage.ship.targets.ecs.image import Image
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.names import EXECUTION_ROLE, LOGS, TASK_DEFINITION, TASK_ROLE
@@ -73,7 +74,8 @@ def _container(layout: Layout, image: Image, secrets: Secrets) -> dict[str, Any]
         "User": f"{USER_ID}:{USER_ID}",
         "ReadonlyRootFilesystem": True,
         "Privileged": False,
-        "StopTimeout": sizing.stop_s,
+        # What is longer the agent gives: ECS_CONTAINER_STOP_TIMEOUT in the user data.
+        **({"StopTimeout": sizing.stop_s} if sizing.stop_s <= ECS_STOP_TIMEOUT else {}),
         "PortMappings": [{"ContainerPort": sizing.port, "Protocol": "tcp"}],
         "Environment": [
             {"Name": name, "Value": value} for name, value in environment(layout).items()
