@@ -17,9 +17,9 @@ def test_check_says_what_a_spec_means() -> None:
     lines = result.stdout.splitlines()
     assert lines[0].endswith("receipts.yaml: ok, 1 deployment")
     assert "Llama-3.2-11B-Vision-Instruct from hf://meta-llama" in lines[2]
-    assert "20/s, peak 80/s, spiky; prompts of 180 tokens, 900 at p99" in lines[3]
-    assert "TTFT 400ms, TPOT 60ms, end to end 2s at p99" in lines[4]
-    assert lines[5].split() == ["budget", "$14,000", "a", "month"]
+    assert "20/s, peak 40/s, spiky; prompts of 180 tokens, 900 at p99" in lines[3]
+    assert "TTFT 800ms, TPOT 60ms, end to end 3s at p99" in lines[4]
+    assert lines[5].split() == ["budget", "$16,000", "a", "month"]
     assert "127.0.0.1, port 8000, 1 worker" in lines[6]
 
 

@@ -31,10 +31,11 @@ class Replicas:
     notes: tuple[str, ...]
 
 
-def tasks_per_instance(plan: PlanFile, instance: Instance | None, ranks: int) -> int:
+def tasks_per_instance(plan: PlanFile, instance: Instance | None, devices: int) -> int:
     """Tasks that share an instance: as planned, else as many as its accelerators carry.
 
-    ``replicas / count`` of the plan, else ``accelerators / ranks``; one without accelerators.
+    ``replicas / count`` of the plan, else its accelerators by the ``devices`` of a task; one
+    without accelerators.
     """
     replicas = _extra(plan, "replicas")
     count = plan.deployment.count
@@ -42,7 +43,7 @@ def tasks_per_instance(plan: PlanFile, instance: Instance | None, ranks: int) ->
         return replicas // count
     if instance is None or instance.accelerator is None:
         return 1
-    return max(1, instance.accelerator.count // ranks)
+    return max(1, instance.accelerator.count // devices)
 
 
 def replicas_of(

@@ -96,21 +96,11 @@ def size(
     ranks = plan.deployment.tensor_parallel * plan.deployment.pipeline_parallel if plan else 1
     neuron = instance is not None and instance.neuron_chip is not None
     accelerated = instance is not None and instance.accelerator is not None
-    if instance is not None and instance.accelerator and instance.accelerator.count < ranks:
-        raise UsageError(
-            f"the plan spreads the model over {ranks} accelerators; {instance.name} has "
-            f"{instance.accelerator.count}, and a task cannot span instances",
-            where="plan: deployment.tensor_parallel",
-            hint="Plan again, with instances that have as many",
-        )
-    each = tasks_per_instance(plan, instance, ranks) if plan else 1
+    devices, why_devices = _devices(instance, ranks)
+    each = tasks_per_instance(plan, instance, devices) if plan else 1
     if target.startswith("sagemaker"):
         each = 1  # One container has the whole of an instance.
-    notes = []
-    if accelerated:
-        of = "Neuron devices" if neuron else "GPUs"
-        notes.append(f"{ranks} {of} a task = tensor parallel x pipeline parallel of the plan.")
-
+    notes = [*why_devices]
     found = stored_weights(deployment.model, plan, instance)
     weights = found.bytes if weights_bytes is None else weights_bytes
     origin = found.origin if weights_bytes is None else "measured"
@@ -139,7 +129,7 @@ def size(
     return Sizing(
         instance_type=instance.name if instance else None,
         gpus=ranks if accelerated and not neuron else 0,
-        neuron_devices=ranks if neuron else 0,
+        neuron_devices=devices if neuron else 0,
         task_cpu=cpu,
         task_memory_mib=memory,
         shm_mib=shm,
@@ -186,6 +176,32 @@ def _instance(plan: PlanFile | None) -> Instance | None:
             hint="See pilotage catalog instances",
         )
     return found
+
+
+def _devices(instance: Instance | None, ranks: int) -> tuple[int, tuple[str, ...]]:
+    """GPUs or Neuron chips of a task, and why. Ranks of a plan are NeuronCores there.
+
+    Raises:
+        UsageError: The instance type has fewer.
+    """
+    if instance is None or instance.accelerator is None:
+        return ranks, ()
+    chip, has = instance.neuron_chip, instance.accelerator.count
+    cores = 1 if chip is None else chip.visible_cores
+    devices = -(-ranks // cores)
+    if devices > has:
+        of = "accelerators" if chip is None else "NeuronCores"
+        raise UsageError(
+            f"the plan spreads the model over {ranks} {of}; {instance.name} has "
+            f"{has * cores}, and a task cannot span instances",
+            where="plan: deployment.tensor_parallel",
+            hint="Plan again, with instances that have as many",
+        )
+    why = f"{ranks} {'GPUs' if chip is None else 'NeuronCores'} a task = tensor parallel x pipeline "
+    why += "parallel of the plan"
+    if chip is not None:
+        why += f", on {devices} Neuron device(s) of {cores} cores"
+    return devices, (f"{why}.",)
 
 
 def _within(target: TargetName, started: Startup) -> tuple[int, tuple[str, ...]]:
