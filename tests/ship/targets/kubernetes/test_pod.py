@@ -6,6 +6,9 @@ import pytest
 import shipments
 from kubernetes_manifests import by_kind, captions, finance, pod_of, receipts, resized
 
+from pilotage.ship.target import Shipment
+from pilotage.ship.targets.kubernetes.workload import config_map
+
 
 def test_the_startup_probe_lasts_as_long_as_the_grace() -> None:
     for grace in (1, 30, 845, 7200):
@@ -112,6 +115,26 @@ def test_pods_are_replaced_when_the_spec_changes() -> None:
     assert noted(before) == noted(receipts(scaling={"min": 2}))
     # `model_copy` sets the field, so it is among those that are written.
     assert noted(before) != noted(after)
+
+
+def test_pods_of_the_revision_before_keep_their_spec() -> None:
+    """A ConfigMap of one name would hand a new spec to old pods that are started again."""
+
+    def maps(shipment: Shipment) -> tuple[str, str]:
+        made = config_map(shipment)
+        assert made["immutable"] is True
+        volumes = pod_of(shipment)["volumes"]
+        return made["metadata"]["name"], next(
+            one["configMap"]["name"] for one in volumes if one["name"] == "spec"
+        )
+
+    before = receipts()
+    model = before.deployment.model.model_copy(update={"max_model_len": 2048})
+    after = replace(before, deployment=before.deployment.model_copy(update={"model": model}))
+    for shipment in (before, after):
+        made, mounted = maps(shipment)
+        assert made == mounted
+    assert maps(before) != maps(after)
 
 
 def test_a_token_must_be_there_where_the_spec_names_one() -> None:

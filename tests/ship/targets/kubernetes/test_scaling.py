@@ -8,6 +8,9 @@ from kubernetes_manifests import by_kind, receipts, render, resized
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.kubernetes.signals import signal_of
 
+PROMISED = receipts().deployment.slo.e2e_p99 or 0.0
+"""Of the example; a new replica comes at four fifths of it."""
+
 
 def trigger(shipment: Shipment, name: str = "load") -> dict[str, Any]:
     spec = by_kind(shipment)["ScaledObject"]["spec"]
@@ -27,7 +30,7 @@ def test_a_gauge_of_a_pod_is_an_hpas() -> None:
 @pytest.mark.parametrize(
     ("metric", "within", "target", "kind"),
     [
-        ("p90_latency", "histogram_quantile(0.9, ", "1.6", "Value"),
+        ("p90_latency", "histogram_quantile(0.9, ", f"{0.8 * PROMISED:g}", "Value"),
         ("tokens_in_flight", "pilotage_kv_cache_usage_ratio", "0.8", "AverageValue"),
         ("requests", "60 * sum(rate(pilotage_requests_total", "960", "AverageValue"),
         ("gpu", "avg(DCGM_FI_DEV_GPU_UTIL", "60", "Value"),

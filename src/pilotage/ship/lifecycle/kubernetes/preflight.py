@@ -80,7 +80,9 @@ def _secrets(value: Any) -> Iterator[str]:
     if not isinstance(value, Mapping):
         return
     for key, inner in value.items():
-        if not isinstance(inner, Mapping):
+        if key == "secrets" and value.get("kind") == "ServiceAccount":
+            yield from (str(one["name"]) for one in inner)
+        elif not isinstance(inner, Mapping):
             yield from _secrets(inner)
         elif key in ("secret", "secretKeyRef", "credentials") and not inner.get("optional"):
             name = inner.get("secretName", inner.get("name"))

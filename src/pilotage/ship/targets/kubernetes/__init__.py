@@ -8,13 +8,18 @@ from pilotage.ship.target import Rendered, Shipment
 from pilotage.ship.targets.kubernetes.kserve import (
     check_kserve,
     inference_service,
-    llm_inference_service,
     pod_monitor,
+)
+from pilotage.ship.targets.kubernetes.llm import (
+    check_llm,
+    llm_inference_service,
+    pod_selector,
     runs_vllm,
 )
 from pilotage.ship.targets.kubernetes.names import Manifest, as_yaml
 from pilotage.ship.targets.kubernetes.network import network_policy, service, service_account
 from pilotage.ship.targets.kubernetes.placement import GPU, NEURON
+from pilotage.ship.targets.kubernetes.pod import hub_secret
 from pilotage.ship.targets.kubernetes.readme import readme
 from pilotage.ship.targets.kubernetes.scaling import scaling
 from pilotage.ship.targets.kubernetes.storage import storage
@@ -81,20 +86,32 @@ class KServeTarget:
                 where="shipping.network.public",
                 hint="Leave it out, and publish KServe's gateway; or take the target kubernetes",
             )
-        needs = ["KServe 0.16 or later", *_devices(shipment), "KEDA 2.12 or later"]
+        needs = [*_devices(shipment), "KEDA 2.12 or later"]
         if runs_vllm(shipment):
+            check_llm(shipment)
+            needs = ["KServe 0.20 or later, with LLMInferenceService", *needs]
+            # KServe fetches with what the account names: a token in vLLM's container comes too
+            # late.
+            token = shipment.shipping.hub_token_secret_arn is not None
             manifests: dict[str, tuple[Manifest, ...]] = {
-                "serviceaccount": (service_account(shipment),),
+                "serviceaccount": (
+                    service_account(shipment, (hub_secret(shipment),) if token else ()),
+                ),
                 "llminferenceservice": (llm_inference_service(shipment),),
+                "poddisruptionbudget": (disruption_budget(shipment, pod_selector(shipment)),),
             }
             notes: tuple[str, ...] = (
                 "LLMInferenceService: KServe runs its own vLLM, fetches the weights itself and "
                 "puts its gateway and scheduler in front. Pilotage's server is not in it: neither "
-                "its admission, its API keys nor its metrics.",
+                "its admission, its API keys, its limits of bodies and images nor its metrics.",
+                "Its vLLM answers GET /health and /v1 below the address in its status "
+                "(http://GATEWAY/NAMESPACE/NAME); `pilotage ship smoke` asks there, or at "
+                "--address.",
                 "scaling.keda needs a KServe that has it (on its main branch in 2026; 0.20 may "
                 "not): set spec.replicas instead where it is refused.",
             )
             return _rendered(shipment, manifests, needs, notes, _warnings(shipment), own=False)
+        needs = ["KServe 0.16 or later", *needs]
         manifests = {
             "serviceaccount": (service_account(shipment),),
             "configmap": (config_map(shipment),),

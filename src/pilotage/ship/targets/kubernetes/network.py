@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -14,9 +15,15 @@ _DNS: Final = 53
 _AWS: Final = "service.beta.kubernetes.io/aws-load-balancer"
 
 
-def service_account(shipment: Shipment) -> Manifest:
-    """The identity of the pods, which Kubernetes' own API knows nothing to do with."""
-    return manifest(shipment, "v1", "ServiceAccount", automountServiceAccountToken=False)
+def service_account(shipment: Shipment, secrets: Sequence[str] = ()) -> Manifest:
+    """The identity of the pods, which Kubernetes' own API knows nothing to do with.
+
+    Args:
+        shipment: What is shipped.
+        secrets: Names of Secrets that KServe's fetch may read, the hub's token among them.
+    """
+    listed: dict[str, Any] = {"secrets": [{"name": name} for name in secrets]} if secrets else {}
+    return manifest(shipment, "v1", "ServiceAccount", automountServiceAccountToken=False, **listed)
 
 
 def service(shipment: Shipment) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pilotage.ship.target import Shipment
@@ -31,8 +32,13 @@ def accelerators(shipment: Shipment) -> dict[str, str]:
     return {}
 
 
-def placement(shipment: Shipment) -> dict[str, Any]:
-    """Fields of a pod that say where it goes."""
+def placement(shipment: Shipment, pods: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Fields of a pod that say where it goes.
+
+    Args:
+        shipment: What is shipped.
+        pods: Labels by which its pods are found, where others make them.
+    """
     sizing = shipment.sizing
     found: dict[str, Any] = {}
     if sizing.instance_type is not None:
@@ -48,7 +54,7 @@ def placement(shipment: Shipment) -> dict[str, Any]:
             "topologyKey": key,
             # A zone without such instances must not keep the model down.
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector(shipment)},
+            "labelSelector": {"matchLabels": dict(pods or selector(shipment))},
             "matchLabelKeys": ["pod-template-hash"],
         }
         for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")

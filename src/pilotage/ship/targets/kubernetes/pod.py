@@ -134,6 +134,11 @@ def spec_digest(shipment: Shipment) -> str:
     return hashlib.sha256(container_spec(shipment).encode()).hexdigest()
 
 
+def spec_suffix(shipment: Shipment) -> str:
+    """What the ConfigMap with the spec is called, behind the deployment's name."""
+    return f"-spec-{spec_digest(shipment)[:10]}"
+
+
 def _init_containers(shipment: Shipment) -> list[dict[str, Any]]:
     image = image_reference(shipment)
     fetch = {
@@ -197,7 +202,7 @@ def _mounts() -> list[dict[str, Any]]:
 
 def _volumes(shipment: Shipment) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [
-        {"name": "spec", "configMap": {"name": object_name(shipment, "-spec")}},
+        {"name": "spec", "configMap": {"name": object_name(shipment, spec_suffix(shipment))}},
         {"name": "keys", "secret": {"secretName": keys_secret(shipment), "defaultMode": 0o440}},
         storage(shipment).volume,
         {"name": "tmp", "emptyDir": {"sizeLimit": f"{_TMP_GIB}Gi"}},

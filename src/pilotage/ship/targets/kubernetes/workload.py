@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pilotage.ship.images import container_spec
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.kubernetes.names import Manifest, manifest, object_name, selector
-from pilotage.ship.targets.kubernetes.pod import pod_template
+from pilotage.ship.targets.kubernetes.pod import pod_template, spec_suffix
 from pilotage.ship.targets.kubernetes.signals import signal_of
 
 _NODE_S: Final = 900
@@ -15,9 +16,14 @@ _NODE_S: Final = 900
 
 
 def config_map(shipment: Shipment) -> Manifest:
-    """The spec as the container reads it; it holds no secret."""
+    """The spec as the container reads it; it holds no secret.
+
+    Its name has its digest: pods of the revision before keep theirs, whenever they are started
+    again, and going back to it goes back to its spec.
+    """
     data = {"spec.yaml": container_spec(shipment)}
-    return manifest(shipment, "v1", "ConfigMap", suffix="-spec", data=data)
+    suffix = spec_suffix(shipment)
+    return manifest(shipment, "v1", "ConfigMap", suffix=suffix, immutable=True, data=data)
 
 
 def deployment(shipment: Shipment) -> Manifest:
@@ -50,10 +56,14 @@ def rollout(shipment: Shipment) -> dict[str, Any]:
     }
 
 
-def disruption_budget(shipment: Shipment) -> Manifest:
+def disruption_budget(shipment: Shipment, pods: Mapping[str, str] | None = None) -> Manifest:
     """One pod may be evicted at a time; a budget of none would keep nodes from ever being drained.
 
     A pod that is not ready may always go: it serves nobody.
+
+    Args:
+        shipment: What is shipped.
+        pods: Labels by which its pods are found, where others make them.
     """
     return manifest(
         shipment,
@@ -61,7 +71,7 @@ def disruption_budget(shipment: Shipment) -> Manifest:
         "PodDisruptionBudget",
         spec={
             "maxUnavailable": 1,
-            "selector": {"matchLabels": selector(shipment)},
+            "selector": {"matchLabels": dict(pods or selector(shipment))},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     )
