@@ -143,6 +143,9 @@ def test_a_trace_gives_rate_and_lengths(tmp_path: Path, spec: Path) -> None:
     assert data["demand"]["rate"] == pytest.approx(2, rel=0.02)
     assert data["demand"]["shape"] == "steady"
     assert data["demand"]["prompt"]["p99"] == 106
+    (note,) = [one for one in data["notes"] if "replayed" in one["text"]]
+    assert "400 requests at their own times, with their own lengths" in note["text"]
+    assert note["source"] == "trace.csv"
 
 
 @pytest.mark.parametrize(

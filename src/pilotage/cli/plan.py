@@ -16,7 +16,7 @@ from pilotage.cli.flags import Overrides, with_spec_flags
 from pilotage.cli.plan_calibrate import calibrate
 from pilotage.cli.plan_check import check
 from pilotage.cli.plan_group import PlanGroup
-from pilotage.cli.plan_question import WorkloadFlags, config_of, demand_of_trace, wanted
+from pilotage.cli.plan_question import WorkloadFlags, config_of, under_trace, wanted
 from pilotage.errors import UsageError
 from pilotage.fetch import default_home
 from pilotage.spec import BudgetSpec, ModelSpec, SloSpec
@@ -92,7 +92,8 @@ def plan(
     ] = None,
     images: Annotated[str | None, _option(_WORKLOAD, "An image a request: 512x512.")] = None,
     trace: Annotated[
-        Path | None, _option(_WORKLOAD, "Take rate, peak and lengths from a recorded trace.")
+        Path | None,
+        _option(_WORKLOAD, "Take rate, peak and lengths from a recorded trace, and replay it."),
     ] = None,
     strategy: Annotated[
         list[str] | None, _option(_SEARCH, "Only this strategy; repeat for several.")
@@ -229,9 +230,7 @@ class _Settings:
             notes = (*notes, f"{counted[0].upper()}{counted[1:]}.")
         question = dataclasses.replace(question, notes=notes)
         if self.trace is not None:
-            question = dataclasses.replace(
-                question, demand=demand_of_trace(question.demand, self.trace)
-            )
+            question = under_trace(question, self.trace)
             check_question(question, where=where)
         return question
 

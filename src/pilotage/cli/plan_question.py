@@ -15,7 +15,7 @@ from pilotage.spec import Deployment, Portfolio, load_file
 from pilotage.units import parse_count, printable
 
 if TYPE_CHECKING:
-    from pilotage.plan.demand import Demand
+    from pilotage.plan.question import Question
 
 _SPEC_SUFFIXES = (".yaml", ".yml")
 
@@ -187,29 +187,35 @@ def config_of(deployment: Deployment, given: Sequence[str], file: Path | None) -
     return None
 
 
-def demand_of_trace(demand: Demand, path: Path) -> Demand:
-    """The demand with rate, peak and lengths as a recorded trace has them.
+def under_trace(question: Question, path: Path) -> Question:
+    """The question with a recorded trace's rate, peak and lengths, and the trace to replay.
 
     The peak is its busiest minute.
 
     Raises:
         UsageError: It is too short to say.
     """
-    from pilotage.plan.trace import recorded  # noqa: PLC0415  needs NumPy
+    from pilotage.plan.replay import recording  # noqa: PLC0415  needs NumPy
+    from pilotage.plan.trace import recorded  # noqa: PLC0415  likewise
     from pilotage.prove.arrivals.trace_file import read_trace  # noqa: PLC0415  likewise
 
     trace = read_trace(path)
-    found = recorded(
-        trace.times_s.tolist(),
-        trace.prompt_tokens.tolist(),
-        trace.completion_tokens.tolist(),
-        where=str(path),
-    )
+    found = recorded(trace.times_s, trace.prompt_tokens, trace.completion_tokens, where=str(path))
     return dataclasses.replace(
-        demand,
-        rate=found.rate,
-        peak=found.peak,
-        shape=found.shape,
-        prompt=found.prompt,
-        completion=found.completion,
+        question,
+        demand=dataclasses.replace(
+            question.demand,
+            rate=found.rate,
+            peak=found.peak,
+            shape=found.shape,
+            prompt=found.prompt,
+            completion=found.completion,
+        ),
+        recording=recording(
+            trace.times_s,
+            trace.prompt_tokens,
+            trace.completion_tokens,
+            peak=found.peak,
+            name=trace.name,
+        ),
     )

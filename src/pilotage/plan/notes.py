@@ -7,9 +7,11 @@ from typing import Final
 
 from pilotage.plan.found import Judged
 from pilotage.plan.question import Question
+from pilotage.plan.replay import Recording
 from pilotage.plan.report.wording import in_seconds
 from pilotage.plan.result import Note
 from pilotage.plan.strategies import Circumstances, notes_of
+from pilotage.units import format_duration
 
 _PLANNED_WITH: Final = ("vllm", "neuron")
 """Engines whose speed the shipped calibration has, or whose note says that it is a prior."""
@@ -22,7 +24,9 @@ def notes_on(
     demand = question.demand
     for text in question.notes:
         yield Note(text=text)
-    if demand.peak > demand.rate and demand.shape != "batch":
+    if question.recording is not None:
+        yield Note(text=_replayed(question.recording), source=question.recording.name)
+    elif demand.peak > demand.rate and demand.shape != "batch":
         yield Note(
             text=f"Latencies are those of the busiest minutes, at the peak of {demand.peak:g}/s; "
             "at the average rate they are better."
@@ -53,3 +57,13 @@ def notes_on(
             )
     if one.strategy == "machine":
         yield Note(text="One machine has no stand-in: while it restarts nobody is served.")
+
+
+def _replayed(recording: Recording) -> str:
+    whole = recording.requests == len(recording.times_s)
+    which = "whole trace" if whole else f"busiest {format_duration(recording.length_s, digits=3)}"
+    begin = "" if whole else f", from {format_duration(recording.begin_s, digits=3)} on"
+    return (
+        f"The trace was replayed: latencies are those of its {which}{begin}: "
+        f"{recording.requests:,} requests at their own times, with their own lengths."
+    )

@@ -12,6 +12,7 @@ from pilotage.errors import SpecError, UsageError
 from pilotage.plan.assumptions import Assumptions
 from pilotage.plan.demand import Demand, Lengths
 from pilotage.plan.option import Strategy
+from pilotage.plan.replay import Recording
 from pilotage.plan.roofline import image_prompt_tokens
 from pilotage.spec import Deployment
 from pilotage.spec.deployment import DEFAULT_TTFT_TARGET
@@ -54,6 +55,7 @@ class Question:
         assumptions: What no spec says.
         seed: Of all simulations.
         notes: What was taken for granted while the question was put.
+        recording: A trace that simulations replay in place of arrivals that they draw.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Question:
     assumptions: Assumptions = field(default_factory=Assumptions)
     seed: int = 0
     notes: tuple[str, ...] = ()
+    recording: Recording | None = None
 
     @property
     def work(self) -> Work:

@@ -171,8 +171,10 @@ def _lengthened(question: Question, factor: float) -> Question:
     def longer(lengths: Lengths) -> Lengths:
         return Lengths(p50=max(1, lengths.p50 * factor), p99=max(1, lengths.p99 * factor))
 
+    recording = question.recording
     return dataclasses.replace(
         question,
+        recording=recording.lengthened(factor) if recording else None,
         demand=dataclasses.replace(
             demand, prompt=longer(demand.prompt), completion=longer(demand.completion)
         ),

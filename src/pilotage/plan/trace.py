@@ -10,6 +10,7 @@ import numpy as np
 
 from pilotage.errors import UsageError
 from pilotage.plan.demand import Lengths
+from pilotage.plan.simulate.requests import Floats, Ints
 
 _LEAST: Final = 100
 _MINUTE: Final = 60.0
@@ -29,9 +30,9 @@ class Recorded:
 
 
 def recorded(
-    times_s: Sequence[float],
-    prompt_tokens: Sequence[int],
-    completion_tokens: Sequence[int],
+    times_s: Sequence[float] | Floats,
+    prompt_tokens: Sequence[int] | Ints,
+    completion_tokens: Sequence[int] | Ints,
     *,
     where: str,
 ) -> Recorded:
@@ -69,6 +70,6 @@ def recorded(
     )
 
 
-def _lengths(tokens: Sequence[int]) -> Lengths:
+def _lengths(tokens: Sequence[int] | Ints) -> Lengths:
     p50, p99 = np.quantile(np.maximum(1, np.asarray(tokens)), (0.5, 0.99)).tolist()
     return Lengths(p50=round(p50), p99=max(round(p50), round(p99)))

@@ -112,3 +112,12 @@ def test_any_float_has_a_text(value: float) -> None:
         assert show(value)
     if not value < 0:
         assert figures.seconds(value)
+
+
+def test_a_rate_is_as_it_was_given_unless_it_was_computed() -> None:
+    assert [figures.rate(one) for one in (20, 50_000 / 86_400, 12.5)] == [
+        "20/s",
+        "50K/day",
+        "12.5/s",
+    ]
+    assert figures.rate(5.53042198907183) == "5.53/s"

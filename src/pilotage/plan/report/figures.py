@@ -9,6 +9,7 @@ import calendar
 import math
 import re
 from datetime import UTC, datetime
+from typing import Final
 
 from pilotage.units import format_duration, format_rate, format_size
 
@@ -59,14 +60,19 @@ def interval(low: float, high: float) -> str:
     return f"{digits}{_DASH}{last}" if last.endswith(f" {unit}") else f"{first} {_DASH} {last}"
 
 
+_GIVEN: Final = 10
+"""Letters of a rate that somebody wrote; one that was computed has more."""
+
+
 def promise(value: float) -> str:
     """A target of the SLO, exactly as it was promised: "400 ms"."""
     return re.sub(r"(?<=\d)(?=[A-Za-z])", " ", format_duration(value), count=1)
 
 
 def rate(value: float) -> str:
-    """A rate as it was given: "20/s", "50K/day"."""
-    return format_rate(value)
+    """A rate as it was given: "20/s", "50K/day"; of one that a trace has, three digits."""
+    given = format_rate(value)
+    return given if len(given) <= _GIVEN else format_rate(value, digits=3)
 
 
 def per_second(value: float | None) -> str:

@@ -58,6 +58,9 @@ class Simulation:
         window_bias: Relative error in the number of requests in progress that comes from
             simulating windows side by side; 0 when time was simulated in one piece.
         duration_s: Seconds during which requests arrived.
+        offered_s: Of them, those that the judged requests are held against when it is asked
+            whether they came faster than they were answered: only the judged ones' own where
+            others arrive after them, all where not.
     """
 
     requests: int
@@ -74,6 +77,7 @@ class Simulation:
     table_error: tuple[float, float]
     window_bias: float
     duration_s: float
+    offered_s: float
     _samples: dict[Measure, Floats]
     _outcome: Outcome
 
@@ -135,10 +139,21 @@ class Simulation:
 
 
 def summarise(
-    requests: Requests, outcome: Outcome, table_error: tuple[float, float], warm_up_s: float
+    requests: Requests,
+    outcome: Outcome,
+    table_error: tuple[float, float],
+    warm_up_s: float,
+    judged_until_s: float | None = None,
 ) -> Simulation:
-    """The statistics of a run; requests that arrived before ``warm_up_s`` are left out."""
+    """The statistics of a run.
+
+    Requests that arrived before ``warm_up_s`` are left out, and so are those that came from
+    ``judged_until_s`` on.
+    """
+    end_s = requests.duration_s if judged_until_s is None else judged_until_s
     judged = outcome.arrival_s >= warm_up_s
+    if judged_until_s is not None:
+        judged &= outcome.arrival_s < judged_until_s
     count = int(judged.sum())
     if not count:
         raise UsageError("no request arrives after the warm-up", where="warm_up_s")
@@ -153,11 +168,11 @@ def summarise(
         "tpot": (finish - first)[several] / (completion[several] - 1),
         "e2e": finish - arrival,
     }
-    span = requests.duration_s - warm_up_s
+    span = end_s - warm_up_s
     in_time = finish <= requests.duration_s
 
     def latencies(measure: Measure, when: Floats) -> Latencies | None:
-        return percentiles(samples[measure], when, warm_up_s, requests.duration_s)
+        return percentiles(samples[measure], when, warm_up_s, end_s)
 
     return Simulation(
         requests=count,
@@ -174,6 +189,7 @@ def summarise(
         table_error=table_error,
         window_bias=outcome.window_bias,
         duration_s=requests.duration_s,
+        offered_s=requests.duration_s if judged_until_s is None else span,
         _samples=samples,
         _outcome=outcome,
     )

@@ -36,6 +36,7 @@ def simulate(
     image_tokens: int = 0,
     admission_ttft_s: float | None = None,
     warm_up_s: float = 0.0,
+    judged_until_s: float | None = None,
     exact: bool = False,
 ) -> Simulation:
     """Play a workload through replicas that batch continuously.
@@ -53,6 +54,7 @@ def simulate(
         admission_ttft_s: The time to first token that the gateway promises: it refuses what it
             expects to be later than half of it. None takes everybody.
         warm_up_s: Requests that arrive earlier are simulated and not judged.
+        judged_until_s: Likewise those that arrive later; None to judge them all.
         exact: Simulate time in one piece even where windows side by side are faster.
 
     Raises:
@@ -87,7 +89,7 @@ def simulate(
             else Admission(admission_ttft_s, table, requests.prompt, requests.completion)
         )
         outcome = sequential.run(requests, table, limits, fleet, seed=seed, admission=admission)
-    return summarise(requests, outcome, table.error(), warm_up_s)
+    return summarise(requests, outcome, table.error(), warm_up_s, judged_until_s)
 
 
 def relaxation_s(requests: Requests, table: StepTable, replicas: int) -> tuple[float, float]:
