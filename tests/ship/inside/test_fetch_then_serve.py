@@ -23,6 +23,7 @@ with open(os.environ["SEEN"], "a") as file:
     file.write(line + "\\n")
 if sys.argv[1] == "fetch":
     time.sleep(float(os.environ.get("FETCH_S", "0")))
+    print("fetched\\n" + os.environ.get("FETCHED", ""))
     sys.exit(int(os.environ.get("FETCH_STATUS", "0")))
 """
 START = """\
@@ -118,3 +119,32 @@ def test_sigterm_ends_a_fetch_and_starts_no_server(program: Path) -> None:
     assert process.stderr is not None
     process.stderr.close()
     assert [one["argv"][0] for one in seen(program)] == ["fetch"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_lies_on_the_host_is_a_line_of_the_log(program: Path, whole: bool) -> None:
+    model = program.parent / "models" / "one"
+    (model / "inner").mkdir(parents=True)
+    (model / "config.json").write_bytes(b"12")
+    (model / "inner" / "weights.bin").write_bytes(b"345")
+    path = model if whole else model / "config.json"
+    process = subprocess.run(
+        [sys.executable, "-c", START, str(program)],
+        env={
+            **os.environ,
+            "SEEN": str(program.parent / "seen"),
+            "TMPDIR": str(program.parent),
+            "PILOTAGE_SPEC_YAML": "name: a",
+            "FETCHED": str(path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert json.loads(process.stdout) == {
+        "logger": "pilotage.weights",
+        "path": str(path),
+        "bytes": 5 if whole else 2,
+        "files": 2 if whole else 1,
+    }

@@ -14,11 +14,15 @@ environment when the server starts:
 * ``PILOTAGE_SERVE_ARGUMENTS``: flags of ``pilotage serve``, where a platform has no room for them
 * ``PILOTAGE_KEYS``: the file of API-key hashes
 * ``PILOTAGE_ENGINE_COMMAND``: ``serving.engine_command``, of images that bring an engine
+
+What lies on the host once the fetch has verified it is a line of the log, which ``pilotage ship
+smoke`` reads: nobody has to be let onto the host for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -29,7 +33,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from pilotage.ship.inside.places import KEYS_PATH, SPEC_PATH
+from pilotage.ship.inside.places import KEYS_PATH, SPEC_PATH, WEIGHTS_LOGGER
 
 _CONTENTS = ("PILOTAGE_SPEC_YAML", "PILOTAGE_KEYS")
 
@@ -61,8 +65,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], program: str) -> 
     serve += ["--api-keys", str(keys)] if keys else []
     if command := inner.get("PILOTAGE_ENGINE_COMMAND"):
         serve += ["--engine-command", command]
-    status = _run([program, "fetch", str(spec)], inner)
+    status, said = _run([program, "fetch", str(spec)], inner)
     if status == 0:
+        print(_weights(said), flush=True)  # noqa: T201
         os.execve(program, [*serve, *arguments], inner)  # noqa: S606  exec is the point
     return status
 
@@ -87,9 +92,13 @@ def _file(environ: Mapping[str, str], variable: str, written: Path, mounted: Pat
     return mounted if mounted.is_file() else None
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run to its end, passing SIGTERM on: the first process of a container has no defaults."""
-    child = subprocess.Popen(command, env=dict(environ))
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
+    """Run to its end, passing SIGTERM on: the first process of a container has no defaults.
+
+    Returns:
+        Its status, and what it printed.
+    """
+    child = subprocess.Popen(command, env=dict(environ), stdout=subprocess.PIPE, text=True)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -97,11 +106,23 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        status = child.wait()
+        said, _ = child.communicate()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return 128 - status if status < 0 else status
+    status = child.returncode
+    return (128 - status if status < 0 else status), said
+
+
+def _weights(said: str) -> str:
+    """The line about what was fetched: the path that was printed, its files and their bytes."""
+    printed = (said.strip().splitlines() or [""])[-1]
+    path = Path(printed)
+    files: list[Path] = [path] if path.is_file() else []
+    if printed and path.is_dir():
+        files = [one for one in path.rglob("*") if one.is_file()]
+    found = {"path": printed, "bytes": sum(one.stat().st_size for one in files)}
+    return json.dumps({"logger": WEIGHTS_LOGGER, **found, "files": len(files)})
 
 
 if __name__ == "__main__":

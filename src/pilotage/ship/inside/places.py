@@ -13,6 +13,9 @@ PYTHON: Final = "/opt/pilotage/bin/python"
 MODELS: Final = "/models"
 """``PILOTAGE_HOME``: the weights' volume."""
 
+WEIGHTS_LOGGER: Final = "pilotage.weights"
+"""Of the one line that a container writes about the weights that lie on its host."""
+
 SPEC_FOLDER: Final = "/etc/pilotage"
 SPEC_PATH: Final = f"{SPEC_FOLDER}/spec.yaml"
 KEYS_FOLDER: Final = "/etc/pilotage-keys"

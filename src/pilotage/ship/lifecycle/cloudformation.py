@@ -33,6 +33,7 @@ from pilotage.ship.lifecycle.teardown import being_destroyed
 from pilotage.ship.lifecycle.waiting import TooLongError
 from pilotage.ship.lifecycle.weights import weights_on_hosts
 from pilotage.ship.target import Rendered, Shipment
+from pilotage.ship.targets.ecs.task import CONTAINER
 
 __all__ = ["CloudFormationLifecycle", "Options"]
 
@@ -139,10 +140,11 @@ class CloudFormationLifecycle:
 
     def weights(self, shipment: Shipment) -> tuple[str, ...]:
         """See `HasWeights.weights`."""
-        service = service_in(self.aws, self._held(shipment))
+        held = self._held(shipment)
+        service = service_in(self.aws, held)
         if service is None:
             return ()
-        return weights_on_hosts(self.aws, service, waiting=self.options.waiting)
+        return weights_on_hosts(self.aws, service, log_groups(held), container=CONTAINER)
 
     def destroy(self, shipment: Shipment, *, agree: AgreeToDestroy, say: Say) -> Destroyed:
         """See `Lifecycle.destroy`."""

@@ -1,83 +1,91 @@
-"""The weights on the hosts of a service, looked at through Systems Manager where it is there."""
+"""The weights on the hosts of a service: what each task's log says that it found or fetched.
+
+The entrypoint writes one line once the fetch has verified every byte (`fetch_then_serve`). Reading
+it takes the right to read logs, which ``logs`` needs anyway; a look at the host itself would take
+Systems Manager's agent there, and the right to run commands as root on every machine.
+"""
 
 from __future__ import annotations
 
-import shlex
-from typing import Any, Final
+import json
+from collections.abc import Sequence
+from typing import Any
 
+from pilotage.ship.inside.places import WEIGHTS_LOGGER
 from pilotage.ship.lifecycle.aws import Aws
-from pilotage.ship.lifecycle.aws_errors import DeniedError
 from pilotage.ship.lifecycle.service import EcsService
-from pilotage.ship.lifecycle.waiting import Waiting
 from pilotage.units import format_size, printable
 
-_RUNNING: Final = frozenset({"Pending", "InProgress", "Delayed"})
-_NOT_MANAGED: Final = ("InvalidInstanceId", "UnsupportedPlatformType")
 
+def weights_on_hosts(
+    aws: Aws, service: EcsService, groups: Sequence[str], *, container: str
+) -> tuple[str, ...]:
+    """A sentence for each task that runs: which files lie on its host, and how many bytes.
 
-def weights_on_hosts(aws: Aws, service: EcsService, *, waiting: Waiting) -> tuple[str, ...]:
-    """A sentence for each host: how much lies in the folder of weights.
+    Args:
+        aws: Where.
+        service: Whose tasks.
+        groups: Log groups of the stack.
+        container: The server's name, by which its log streams are named.
 
     Raises:
         PilotageError: AWS cannot be asked.
     """
-    folder = _folder(aws, service)
-    hosts = _hosts(aws, service)
-    if folder is None or not hosts:
-        return ("no host holds weights",)
-    try:
-        sent = aws.try_call(
-            "ssm",
-            "send_command",
-            *_NOT_MANAGED,
-            InstanceIds=hosts,
-            DocumentName="AWS-RunShellScript",
-            Parameters={"commands": [f"du -sb -- {shlex.quote(folder)}"]},
+    tasks = list(
+        aws.pages(
+            "ecs",
+            "list_tasks",
+            "taskArns",
+            cluster=service.cluster,
+            serviceName=service.name,
+            desiredStatus="RUNNING",
         )
-    except DeniedError:
-        sent = None
-    if sent is None:
-        return ("not looked at: Systems Manager may not run commands on the hosts",)
-    command = str(sent["Command"]["CommandId"])
-    return tuple(_said(aws, command, host, folder, waiting=waiting) for host in hosts)
-
-
-def _folder(aws: Aws, service: EcsService) -> str | None:
-    told = service.describe() or {}
-    if not told.get("taskDefinition"):
-        return None
-    answer = aws.call("ecs", "describe_task_definition", taskDefinition=told["taskDefinition"])
-    for one in answer["taskDefinition"].get("volumes") or ():
-        path = (one.get("host") or {}).get("sourcePath")
-        if path:
-            return str(path)
-    return None
-
-
-def _hosts(aws: Aws, service: EcsService) -> list[str]:
-    arns = list(
-        aws.pages("ecs", "list_container_instances", "containerInstanceArns",
-                  cluster=service.cluster)
-    )[:50]  # fmt: skip
-    if not arns:
-        return []
-    answer = aws.call(
-        "ecs", "describe_container_instances", cluster=service.cluster, containerInstances=arns
     )
-    return [str(one["ec2InstanceId"]) for one in answer.get("containerInstances") or ()]
+    if not tasks:
+        return ("no task runs",)
+    return tuple(
+        _said(aws, groups, container, str(arn).rpartition("/")[2]) for arn in sorted(tasks)
+    )
 
 
-def _said(aws: Aws, command: str, host: str, folder: str, *, waiting: Waiting) -> str:
-    told: dict[str, Any] | None = None
-    for _ in waiting.rounds(f"the look at {host}"):
-        told = aws.try_call(
-            "ssm", "get_command_invocation", "InvocationDoesNotExist",
-            CommandId=command, InstanceId=host,
-        )  # fmt: skip
-        if told is not None and told.get("Status") not in _RUNNING:
-            break
-    size = str((told or {}).get("StandardOutputContent") or "").split("\t")[0].strip()
-    if size.isdigit():
-        return f"{host}: {format_size(int(size), digits=3)} in {folder}"
-    reason = printable(str((told or {}).get("StandardErrorContent") or "no answer").strip())
-    return f"{host}: {folder} could not be looked at: {reason}"
+def _said(aws: Aws, groups: Sequence[str], container: str, task: str) -> str:
+    stream = f"{container}/{container}/{task}"
+    for group in groups:
+        if _has(aws, group, stream):
+            events = aws.pages(
+                "logs",
+                "filter_log_events",
+                "events",
+                logGroupName=group,
+                logStreamNames=[stream],
+                filterPattern=f'"{WEIGHTS_LOGGER}"',
+            )
+            for event in events:
+                if (line := _line(str(event.get("message", "")))) is not None:
+                    return f"task {task}: {line}"
+    return f"task {task}: its log does not say (yet) what was fetched"
+
+
+def _has(aws: Aws, group: str, stream: str) -> bool:
+    found = aws.try_call(
+        "logs",
+        "describe_log_streams",
+        "ResourceNotFoundException",
+        logGroupName=group,
+        logStreamNamePrefix=stream,
+    )
+    return any(one.get("logStreamName") == stream for one in (found or {}).get("logStreams") or ())
+
+
+def _line(text: str) -> str | None:
+    try:
+        told: Any = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or told.get("logger") != WEIGHTS_LOGGER:
+        return None
+    size, files = told.get("bytes"), told.get("files")
+    if not isinstance(size, int) or not isinstance(files, int):
+        return None
+    shown = format_size(size, digits=3)
+    return f"{shown} in {files} file(s), verified, at {printable(str(told.get('path')))}"
