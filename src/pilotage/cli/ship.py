@@ -7,6 +7,7 @@ import typer
 from pilotage.cli.ship_apply import apply, destroy, diff
 from pilotage.cli.ship_cost import cost
 from pilotage.cli.ship_images import images
+from pilotage.cli.ship_pipeline import pipeline
 from pilotage.cli.ship_render import render
 from pilotage.cli.ship_watch import logs, smoke, status
 
@@ -25,3 +26,4 @@ app.command("status")(status)
 app.command("logs")(logs)
 app.command("smoke")(smoke)
 app.command("destroy")(destroy)
+app.command("pipeline")(pipeline)

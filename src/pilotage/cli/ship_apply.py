@@ -8,6 +8,7 @@ import typer
 
 from pilotage.cli.ship_arguments import (
     AddressOption,
+    CanaryOption,
     DeploymentOption,
     JsonOption,
     LimitOption,
@@ -43,11 +44,12 @@ def diff(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     parameter: ParameterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what applying would change, and what of it would be replaced. Nothing is changed."""
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     rendered = wanted.rendered()
     difference = lifecycle(wanted, parameters=parameter or ()).diff(wanted.shipment, rendered)
     if as_json:
@@ -62,6 +64,7 @@ def apply(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     yes: YesOption = False,
     address: AddressOption = None,
     parameter: ParameterOption = None,
@@ -83,7 +86,7 @@ def apply(
 
     It can be stopped at any moment and run again: the state is what the platform has.
     """
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     rendered = wanted.rendered()
     shipment = wanted.shipment
     console = errors()
@@ -125,6 +128,7 @@ def destroy(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     yes: YesOption = False,
     purge: Annotated[
         bool,
@@ -135,7 +139,7 @@ def destroy(
     as_json: JsonOption = False,
 ) -> None:
     """Take it all away, in the order that does not hang, and list what is left and what it cost."""
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     shipment = wanted.shipment
     console = errors()
 

@@ -41,6 +41,13 @@ PlanOption = Annotated[
     Path | None,
     typer.Option(help="The plan to follow: what pilotage plan --json wrote.", show_default=False),
 ]
+CanaryOption = Annotated[
+    bool,
+    typer.Option(
+        "--canary",
+        help="Its canary, in its place: the same spec as NAME-canary, with one replica.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 AddressOption = Annotated[
@@ -101,14 +108,29 @@ class Shipped:
         return rendered
 
 
-def shipped(spec: Path, deployment: str | None, target: str | None, plan: Path | None) -> Shipped:
+def shipped(
+    spec: Path,
+    deployment: str | None,
+    target: str | None,
+    plan: Path | None,
+    *,
+    alone: bool = False,
+) -> Shipped:
     """What is to be shipped.
+
+    Args:
+        spec: The spec's file.
+        deployment: Of a portfolio.
+        target: Instead of the spec's.
+        plan: The plan's file.
+        alone: Its canary in its place.
 
     Raises:
         SpecError: Spec or plan are wrong, or nothing fits; then with the plan's reason.
         UsageError: There is no such target, or it cannot run this.
     """
     # What follows needs pydantic models and tables that `--help` does not.
+    from pilotage.ship.pipeline import canary  # noqa: PLC0415
     from pilotage.ship.sizing_of import prepare  # noqa: PLC0415
     from pilotage.ship.targets import target_of  # noqa: PLC0415
 
@@ -119,11 +141,13 @@ def shipped(spec: Path, deployment: str | None, target: str | None, plan: Path |
             hint="Targets: " + ", ".join(_TARGETS),
         )
     found = load(spec, deployment)
-    shipment = prepare(
-        found,
-        read_plan(plan) if plan is not None else None,
-        target=cast("TargetName | None", target),
-    )
+    planned = read_plan(plan) if plan is not None else None
+    named = cast("TargetName | None", target)
+    if alone:
+        # What cannot be shipped, or is another's plan, is said of the real one.
+        _check_canary(prepare(found, planned, target=named).target)
+        found, planned = canary(found, planned)
+    shipment = prepare(found, planned, target=named)
     if shipment.target == "local":  # PILOTAGE_SOURCE says where this machine has its weights from
         shipment = replace(shipment, deployment=from_environment(found))
     return Shipped(shipment, target_of(shipment.target))
@@ -161,6 +185,15 @@ def lifecycle(
         purge=purge,
     )
     return lifecycle_of(wanted.shipment, options, target=wanted.target)
+
+
+def _check_canary(target: TargetName) -> None:
+    if target == "bedrock-provisioned":
+        raise UsageError(
+            "a canary would buy model units of its own",
+            where="--canary",
+            hint="bedrock-provisioned has none; ship diff says what would be bought",
+        )
 
 
 def _pairs(given: Sequence[str]) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from pilotage.cli.ship_arguments import (
+    CanaryOption,
     DeploymentOption,
     JsonOption,
     PlanOption,
@@ -65,11 +66,12 @@ def cost(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     price: PriceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a month costs: at the start, with the fewest and with the most replicas."""
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     found = _total(wanted.shipment, tuple(price or ()))
     if as_json:
         print_json(Cost(found).as_dict())

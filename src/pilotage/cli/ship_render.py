@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pilotage.cli.ship_arguments import (
+    CanaryOption,
     DeploymentOption,
     JsonOption,
     PlanOption,
@@ -24,6 +25,7 @@ def render(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     folder: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where to.", show_default="ship/NAME"),
@@ -36,7 +38,7 @@ def render(
     """
     from pilotage.ship.lifecycle.folder import write_folder  # noqa: PLC0415
 
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     rendered = wanted.rendered()
     shipment = wanted.shipment
     where = folder or shipment.shipping.output or Path("ship") / shipment.deployment.name
@@ -50,6 +52,8 @@ def render(
                 "files": [str(one) for one in written],
                 "notes": rendered.notes,
                 "warnings": rendered.warnings,
+                # Of a function's zip, whose name tells CloudFormation that it is another.
+                "package_key": rendered.extra.get("package_key"),
             }
         )
         return

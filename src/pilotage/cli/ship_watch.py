@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pilotage.cli.ship_arguments import (
     AddressOption,
+    CanaryOption,
     DeploymentOption,
     JsonOption,
     PlanOption,
@@ -28,10 +29,11 @@ def status(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is there: its state, address and replicas."""
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     found = lifecycle(wanted).status(wanted.shipment)
     if as_json:
         print_json(found.as_dict())
@@ -45,6 +47,7 @@ def logs(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 10m, 2h.")] = "15m",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="The most lines.")] = 200,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
@@ -55,7 +58,7 @@ def logs(
 
     from pilotage.ship.lifecycle import HasLogs  # noqa: PLC0415
 
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     how = lifecycle(wanted)
     if not isinstance(how, HasLogs):
         raise UsageError(f"{wanted.shipment.target} keeps no logs of replicas", where="--target")
@@ -76,6 +79,7 @@ def smoke(
     deployment: DeploymentOption = None,
     target: TargetOption = None,
     plan: PlanOption = None,
+    canary: CanaryOption = False,
     address: AddressOption = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Completions.")] = 5,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each, at most.")] = 64,
@@ -89,7 +93,7 @@ def smoke(
     from pilotage.ship.lifecycle.asking import HttpEndpoint  # noqa: PLC0415
     from pilotage.ship.lifecycle.asking import smoke as smoke_test  # noqa: PLC0415
 
-    wanted = shipped(spec, deployment, target, plan)
+    wanted = shipped(spec, deployment, target, plan, alone=canary)
     shipment = wanted.shipment
     how = lifecycle(wanted, address=address)
     if isinstance(how, HasEndpoint):
