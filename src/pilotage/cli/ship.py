@@ -6,6 +6,7 @@ import typer
 
 from pilotage.cli.ship_apply import apply, destroy, diff
 from pilotage.cli.ship_cost import cost
+from pilotage.cli.ship_dashboards import dashboards
 from pilotage.cli.ship_images import images
 from pilotage.cli.ship_pipeline import pipeline
 from pilotage.cli.ship_render import render
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command("render")(render)
 app.command("images")(images)
+app.command("dashboards")(dashboards)
 app.command("diff")(diff)
 app.command("cost")(cost)
 app.command("apply")(apply)

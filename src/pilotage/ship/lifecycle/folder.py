@@ -22,8 +22,22 @@ from pilotage.units import printable
 LIST: Final = ".pilotage-render.json"
 
 
-def write_folder(folder: Path, files: Mapping[str, str], *, deployment: str) -> tuple[Path, ...]:
+def write_folder(
+    folder: Path,
+    files: Mapping[str, str],
+    *,
+    deployment: str,
+    listed_in: str = LIST,
+    force: bool = False,
+) -> tuple[Path, ...]:
     """Write ``files`` into ``folder`` and remove what an earlier render made and this does not.
+
+    Args:
+        folder: Where to.
+        files: Text by path within it.
+        deployment: Whose files they are.
+        listed_in: The list's name: what is on another list in the same folder stays as it is.
+        force: Overwrite what was not made here, or was edited since.
 
     Returns:
         Every file written, in order.
@@ -35,23 +49,24 @@ def write_folder(folder: Path, files: Mapping[str, str], *, deployment: str) -> 
     """
     for name in files:
         pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or name == LIST:
+        if pure.is_absolute() or ".." in pure.parts or name == listed_in:
             raise ValueError(f"{name} is no path within the folder")
-    made = _made(folder, deployment)
+    made = _made(folder / listed_in, deployment)
     try:
-        for name, text in files.items():
+        for name, text in () if force else files.items():
             _check_ours(folder / name, text, made.get(name, ()))
         digests = {name: _digest(text.encode()) for name, text in files.items()}
         both = {
             name: sorted({*made.get(name, ()), *([digests[name]] if name in digests else ())})
             for name in {*made, *digests}
         }
-        _write(folder / LIST, _listed(deployment, both))
+        _write(folder / listed_in, _listed(deployment, both))
         for name, text in files.items():
             _write(folder / name, text)
         for name in made.keys() - files.keys():
             _remove(folder, name, made[name])
-        _write(folder / LIST, _listed(deployment, {key: [one] for key, one in digests.items()}))
+        last = {key: [one] for key, one in digests.items()}
+        _write(folder / listed_in, _listed(deployment, last))
     except OSError as error:
         raise StoreError(
             f"cannot be written: {(error.strerror or 'input/output error').lower()}",
@@ -60,9 +75,8 @@ def write_folder(folder: Path, files: Mapping[str, str], *, deployment: str) -> 
     return tuple(folder / name for name in files)
 
 
-def _made(folder: Path, deployment: str) -> dict[str, tuple[str, ...]]:
-    """Digests by path of what earlier renders of this deployment made."""
-    path = folder / LIST
+def _made(path: Path, deployment: str) -> dict[str, tuple[str, ...]]:
+    """Digests by path of what earlier renders of this deployment made, from their list."""
     try:
         found: Any = json.loads(path.read_text("utf-8"))
         owner = found["deployment"]
@@ -78,7 +92,7 @@ def _made(folder: Path, deployment: str) -> dict[str, tuple[str, ...]]:
     if owner != deployment:
         raise UsageError(
             f'the folder holds what was rendered for the deployment "{printable(str(owner))}"',
-            where=printable(str(folder)),
+            where=printable(str(path.parent)),
             hint="Render into another folder (-o)",
         )
     return {

@@ -3,7 +3,7 @@
 Closed (no further keys), so a misspelt field fails; not complete, so what is not used is not here.
 
 * ScaledObject: kedacore/keda config/crd/bases/keda.sh_scaledobjects.yaml
-* ServiceMonitor, PodMonitor: prometheus-operator api.md, monitoring.coreos.com/v1
+* ServiceMonitor, PodMonitor, PrometheusRule: prometheus-operator api.md, monitoring.coreos.com/v1
 * InferenceService: kserve pkg/apis/serving/v1beta1 (component.go, and the KEDA page of its docs)
 * LLMInferenceService: kserve pkg/apis/serving/v1alpha1/llm_inference_service_types.go
 * Kustomization: kustomize.config.k8s.io/v1beta1
@@ -75,6 +75,7 @@ ENDPOINT = {
         credentials=closed(("name", "key"), name=TEXT, key=TEXT),
     ),
 }
+METRIC_NAME = {"type": "string", "pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$"}
 SELECTOR = closed(("matchLabels",), matchLabels=TEXTS)
 
 
@@ -120,8 +121,36 @@ SCHEMAS: dict[tuple[str, str], dict[str, Any]] = {
     ("monitoring.coreos.com/v1", "PodMonitor"): resource(
         closed(
             ("selector", "podMetricsEndpoints"),
+            jobLabel=TEXT,
             selector=SELECTOR,
             podMetricsEndpoints=listed(closed(("port",), port=TEXT, **ENDPOINT)),
+        )
+    ),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): resource(
+        closed(
+            ("groups",),
+            groups=listed(
+                closed(
+                    ("name", "rules"),
+                    name=TEXT,
+                    rules=listed(
+                        {
+                            "oneOf": [
+                                closed(("record", "expr"), record=METRIC_NAME, expr=TEXT),
+                                closed(
+                                    ("alert", "expr"),
+                                    alert=TEXT,
+                                    expr=TEXT,
+                                    # The CRD's own pattern is this one, with more units.
+                                    **{"for": {"type": "string", "pattern": "^[0-9]+[smhd]$"}},
+                                    labels=TEXTS,
+                                    annotations=TEXTS,
+                                ),
+                            ]
+                        }
+                    ),
+                )
+            ),
         )
     ),
     ("serving.kserve.io/v1beta1", "InferenceService"): resource(

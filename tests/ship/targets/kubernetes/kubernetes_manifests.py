@@ -56,7 +56,9 @@ def objects(files: Mapping[str, str]) -> list[Manifest]:
 
 
 def by_kind(shipment: Shipment) -> dict[str, Manifest]:
-    found = objects(render(shipment).files)
+    """Objects by kind; the ConfigMap is the spec's, as the dashboard's is another."""
+    files = render(shipment).files
+    found = objects({name: text for name, text in files.items() if name != "dashboard.yaml"})
     kinds = {one["kind"]: one for one in found}
     assert len(kinds) == len(found), "two of a kind"
     return kinds

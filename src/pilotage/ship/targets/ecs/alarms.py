@@ -6,13 +6,9 @@ import math
 from typing import Any, Final
 
 from pilotage.ship.graph import Resource
+from pilotage.ship.monitoring.thresholds import FAILED_PERCENT, REJECTED_PERCENT
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.measurements import balancer, gpu_utilization, insights, own
-
-FAILED_PERCENT: Final = 1.0
-"""Answers with 5xx that are too many, percent of all."""
-REJECTED_PERCENT: Final = 5.0
-"""Requests refused for want of room (429, 503) that are too many, percent of all."""
 
 _MINUTES_LONG: Final = 5
 _PERIOD_S: Final = 300

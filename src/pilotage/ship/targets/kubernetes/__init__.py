@@ -16,6 +16,7 @@ from pilotage.ship.targets.kubernetes.llm import (
     pod_selector,
     runs_vllm,
 )
+from pilotage.ship.targets.kubernetes.monitoring import monitoring
 from pilotage.ship.targets.kubernetes.names import Manifest, as_yaml
 from pilotage.ship.targets.kubernetes.network import network_policy, service, service_account
 from pilotage.ship.targets.kubernetes.placement import GPU, NEURON
@@ -43,6 +44,7 @@ class KubernetesTarget:
             UsageError: A public load balancer that nobody in particular may reach.
         """
         kept, scaled = storage(shipment), scaling(shipment)
+        watched, unwatched = monitoring(shipment)
         manifests: dict[str, tuple[Manifest, ...]] = {
             "serviceaccount": (service_account(shipment),),
             "configmap": (config_map(shipment),),
@@ -53,18 +55,20 @@ class KubernetesTarget:
             "poddisruptionbudget": (disruption_budget(shipment),),
             "networkpolicy": (network_policy(shipment),),
             "servicemonitor": (service_monitor(shipment),),
+            **watched,
         }
         keda = any(one["kind"] == "ScaledObject" for one in scaled.manifests)
         needs = [
             "Kubernetes 1.30 or later (a preStop hook that sleeps)",
             *_devices(shipment),
-            "prometheus-operator (ServiceMonitor)",
+            "prometheus-operator (ServiceMonitor, PrometheusRule)",
+            "Grafana with the sidecar of its Helm chart, for the dashboard",
         ]
         if keda:
             needs.append("KEDA 2.12 or later")
         elif scaled.manifests:
             needs.append("prometheus-adapter, serving our gauge as a custom metric of pods")
-        notes = (kept.note, *scaled.notes, *_rollout_notes(shipment))
+        notes = (kept.note, *scaled.notes, *_rollout_notes(shipment), *unwatched)
         return _rendered(
             shipment, manifests, needs, notes, (*scaled.warnings, *_warnings(shipment)), own=True
         )
@@ -112,6 +116,7 @@ class KServeTarget:
             )
             return _rendered(shipment, manifests, needs, notes, _warnings(shipment), own=False)
         needs = ["KServe 0.16 or later", *needs]
+        watched, unwatched = monitoring(shipment)
         manifests = {
             "serviceaccount": (service_account(shipment),),
             "configmap": (config_map(shipment),),
@@ -120,13 +125,18 @@ class KServeTarget:
             "poddisruptionbudget": (disruption_budget(shipment),),
             "networkpolicy": (network_policy(shipment),),
             "podmonitor": (pod_monitor(shipment),),
+            **watched,
         }
-        needs.append("prometheus-operator (PodMonitor)")
+        needs += [
+            "prometheus-operator (PodMonitor, PrometheusRule)",
+            "Grafana with the sidecar of its Helm chart, for the dashboard",
+        ]
         notes = (
             "InferenceService in Standard mode with Pilotage's own container.",
             storage(shipment).note,
             "KServe sets no progress deadline: a rollout that takes more than 10 minutes is said "
             "to have failed, and goes on all the same.",
+            *unwatched,
         )
         return _rendered(shipment, manifests, needs, notes, _warnings(shipment), own=True)
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from pilotage.errors import UsageError
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.kubernetes.names import (
+    INSTANCE_LABEL,
     Manifest,
     labels,
     manifest,
@@ -78,6 +79,8 @@ def pod_monitor(shipment: Shipment) -> Manifest:
         "monitoring.coreos.com/v1",
         "PodMonitor",
         spec={
+            # The job is named after the deployment, as a ServiceMonitor names it after its Service.
+            "jobLabel": INSTANCE_LABEL,
             "selector": {"matchLabels": selector(shipment)},
             "podMetricsEndpoints": [
                 {
