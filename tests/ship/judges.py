@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,18 @@ def lint_findings(text: str) -> list[str]:
     return [f"{one.rule.id} {one.path} {one.message}" for one in found]
 
 
-def checkov_findings(folder: Path) -> tuple[list[str], list[tuple[str, str, str]], int]:
-    """What checkov finds in a folder's templates, the exceptions it used, how much it passed."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A check of checkov's: "passed", "failed" or "skipped" by an exception."""
+
+    outcome: str
+    file: str
+    resource: str
+    check: str
+
+
+def checkov_findings(folder: Path) -> list[Checked]:
+    """What checkov says of a folder's templates."""
     ran = subprocess.run(
         [
             CHECKOV,
@@ -41,11 +52,8 @@ def checkov_findings(folder: Path) -> tuple[list[str], list[tuple[str, str, str]
         timeout=100,
     )
     results = json.loads(ran.stdout)["results"]
-    return (
-        [f"{one['check_id']} {one['resource']}" for one in results["failed_checks"]],
-        [
-            (Path(one["file_path"]).name, one["resource"], one["check_id"])
-            for one in results["skipped_checks"]
-        ],
-        len(results["passed_checks"]),
-    )
+    return [
+        Checked(outcome, Path(one["file_path"]).name, one["resource"], one["check_id"])
+        for outcome in ("passed", "failed", "skipped")
+        for one in results[f"{outcome}_checks"]
+    ]

@@ -1,22 +1,15 @@
-"""The kept renders, and what judges them without an account: cfn-lint, checkov, botocore."""
-
-import json
-import os
-import subprocess
-from pathlib import Path
+"""The kept renders, and what judges them without an account: cfn-lint, botocore."""
 
 import pytest
-import yaml
 from api_requests import camel, problems, properties
 from cfnlint.api import lint
 from cfnlint.core import get_rules
-from goldens import GOLDEN, check_golden
+from goldens import check_golden
 from shipments import captions, finance, receipts
 
 from pilotage.ship.cloudformation import LARGEST_BODY
 from pilotage.ship.targets import target_of
 
-CHECKOV = Path(__file__).parents[4] / ".venv-checkov" / "bin" / "checkov"
 SHIPMENTS = {"ecs-receipts": receipts, "ecs-finance": finance, "ecs-captions": captions}
 TEMPLATES = ("template.yaml", "prerequisites.yaml")
 
@@ -52,41 +45,6 @@ def test_cfn_lint_finds_nothing(renders, name, lint_rules):
 def test_cfn_lint_would_find_something(renders, lint_rules):
     broken = renders["ecs-receipts"].files["template.yaml"].replace("awsvpc", "aws-vpc")
     assert [one.rule.id for one in lint(broken, lint_rules, ["us-east-1"])] == ["E3030"]
-
-
-@pytest.mark.skipif(not CHECKOV.is_file(), reason="checkov is not installed")
-def test_checkov_finds_nothing_that_is_not_explained(tmp_path):
-    for file in GOLDEN.glob("ecs-*/*.yaml"):
-        (tmp_path / f"{file.parent.name}-{file.name}").write_text(file.read_text("utf-8"), "utf-8")
-    ran = subprocess.run(
-        [
-            CHECKOV,
-            *("-d", tmp_path, "--framework", "cloudformation", "--output", "json"),
-            *("--compact", "--skip-download"),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "LOG_LEVEL": "ERROR"},
-        timeout=100,
-    )
-    results = json.loads(ran.stdout)["results"]
-    assert [f"{one['check_id']} {one['resource']}" for one in results["failed_checks"]] == []
-    assert len(results["passed_checks"]) > 100
-    # An exception that nothing needs is a hole that nobody looks through.
-    used = {
-        (Path(one["file_path"]).name, one["resource"], one["check_id"])
-        for one in results["skipped_checks"]
-    }
-    assert used == set(_exceptions(tmp_path))
-
-
-def _exceptions(folder):
-    for file in folder.iterdir():
-        for name, one in yaml.safe_load(file.read_text("utf-8"))["Resources"].items():
-            for skip in one.get("Metadata", {}).get("checkov", {}).get("skip", ()):
-                assert len(skip["comment"]) > 40
-                yield file.name, f"{one['Type']}.{name}", skip["id"]
 
 
 def _task(given):
