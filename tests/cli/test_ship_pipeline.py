@@ -169,6 +169,18 @@ def test_the_canary_costs_one_replica(repository: Path) -> None:
     assert {one["replicas"] for one in alone["bills"].values()} == {1}
 
 
+def test_a_deployment_of_that_name_is_no_canary(repository: Path) -> None:
+    chatbot = yaml.safe_load((repository / "examples" / "chatbot.yaml").read_text())
+    both = [chatbot, {**chatbot, "name": "chatbot-canary"}]
+    (repository / "both.yaml").write_text(
+        yaml.safe_dump({"deployments": json.loads(json.dumps(both))})
+    )
+    words = ("both.yaml", "-t", "lambda-bedrock", "--deployment", "chatbot")
+    assert "is a deployment of the portfolio" in refused("render", *words, "--canary").message
+    assert "is a deployment of the portfolio" in refused("pipeline", *words).message
+    assert not (repository / ".github").exists()
+
+
 def test_model_units_have_no_canary(repository: Path) -> None:
     planned = {**PLAN["deployment"], "strategy": "bedrock-provisioned", "instance_type": None}  # type: ignore[dict-item]
     (repository / "plan.json").write_text(json.dumps({**PLAN, "deployment": planned}))

@@ -13,7 +13,7 @@ import typer
 from pilotage.cli.fetch import from_environment
 from pilotage.cli.models_client import KEY_VARIABLE
 from pilotage.errors import UsageError
-from pilotage.spec import load, read_plan
+from pilotage.spec import Portfolio, load, load_file, read_plan
 from pilotage.spec.shipping import TargetName
 from pilotage.units import parse_duration, printable
 
@@ -145,7 +145,7 @@ def shipped(
     named = cast("TargetName | None", target)
     if alone:
         # What cannot be shipped, or is another's plan, is said of the real one.
-        _check_canary(prepare(found, planned, target=named).target)
+        _check_canary(spec, prepare(found, planned, target=named))
         found, planned = canary(found, planned)
     shipment = prepare(found, planned, target=named)
     if shipment.target == "local":  # PILOTAGE_SOURCE says where this machine has its weights from
@@ -187,8 +187,17 @@ def lifecycle(
     return lifecycle_of(wanted.shipment, options, target=wanted.target)
 
 
-def _check_canary(target: TargetName) -> None:
-    if target == "bedrock-provisioned":
+def _check_canary(spec: Path, shipment: Shipment) -> None:
+    from pilotage.ship.pipeline import SUFFIX  # noqa: PLC0415
+
+    whole, taken = load_file(spec), shipment.deployment.name + SUFFIX
+    if isinstance(whole, Portfolio) and taken in whole.names:
+        raise UsageError(
+            f'"{taken}" is a deployment of the portfolio, and would be taken for the canary',
+            where="--canary",
+            hint="Give that deployment another name",
+        )
+    if shipment.target == "bedrock-provisioned":
         raise UsageError(
             "a canary would buy model units of its own",
             where="--canary",

@@ -127,6 +127,8 @@ def pipeline(
         service_port=service_port(rendered, shipment.target),
     )
     check(asked)
+    if shipment.target != "bedrock-provisioned":
+        shipped(spec, deployment, target, plan, alone=True).rendered()  # the canary holds the rules
     changed = write_workflow(where, workflow(asked, itself), force=force)
     if as_json:
         used = {one.name: one.version for one in load_actions().values()}

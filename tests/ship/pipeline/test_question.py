@@ -110,7 +110,7 @@ REAL = shipped("ecs", **NEEDED)
 BEFORE = parsed(workflow(asked(REAL), ITSELF))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.text(min_size=1, max_size=40))
 @example(name="$(touch x).yaml")
 @example(name="'; id; \"#: &a *b !c %d @e `f`.yaml")
@@ -139,7 +139,7 @@ def test_no_path_breaks_or_injects(name: str) -> None:
     assert made == BEFORE
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(name=st.from_regex(r"[a-z0-9]([a-z0-9-]{0,36}[a-z0-9])?", fullmatch=True))
 @example(name="on")
 @example(name="null")
