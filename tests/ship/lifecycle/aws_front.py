@@ -37,6 +37,7 @@ class Reply:
     body: str
     status: int = 200
     kind: str = "application/x-amz-json-1.1"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class Front:
         if reply is not None:
             text = reply.body.encode()
             start(f"{reply.status} X", [("Content-Type", reply.kind),
-                                        ("Content-Length", str(len(text)))])  # fmt: skip
+                                        ("Content-Length", str(len(text))),
+                                        *reply.headers])  # fmt: skip
             return [text]
         environ["wsgi.input"] = io.BytesIO(body)
         return self.app(environ, start)  # type: ignore[no-any-return]

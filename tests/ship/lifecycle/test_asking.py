@@ -2,9 +2,12 @@
 
 import json
 import socket
+import urllib.request
+from dataclasses import replace
 
+import boto3
 import pytest
-from aws_front import Front, Reply
+from aws_front import REGION, Front, Reply
 from life import Witness, lifecycle
 from model_server import COMPLETION, ModelServer
 
@@ -12,14 +15,14 @@ from pilotage.errors import TargetError, UsageError
 from pilotage.ship.lifecycle.asking import (
     BusyError,
     HttpEndpoint,
-    SageMakerEndpoint,
     UnreachableError,
     ask,
     await_answer,
     signed,
     smoke,
 )
-from pilotage.ship.lifecycle.waiting import Waiting
+from pilotage.ship.lifecycle.sagemaker_endpoints import AsyncEndpoint, SageMakerEndpoint
+from pilotage.ship.lifecycle.waiting import TooLongError, Waiting
 
 SOON = Waiting(poll_s=0.001, limit_s=5)
 
@@ -98,6 +101,60 @@ def test_sagemaker_is_asked_through_its_runtime(front: Front) -> None:
     endpoint = SageMakerEndpoint(aws=lifecycle().aws, name="pilotage-receipts")
     assert ask(endpoint, "m").text == "Wren, robin, owl."
     assert path in front.actions()
+
+
+def _async(front: Front, bucket: str, *results: dict[str, object]) -> AsyncEndpoint:
+    """moto's, which answers with what it is told to."""
+    boto3.client("s3", region_name=REGION).create_bucket(Bucket=bucket)
+    asked = urllib.request.Request(
+        f"{front.url}/moto-api/static/sagemaker/async-endpoint-results",
+        data=json.dumps({"results": results, "region": REGION}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.status == 201
+    front.asked.clear()
+    return AsyncEndpoint(aws=lifecycle().aws, name="pilotage-receipts", bucket=bucket, waiting=SOON)
+
+
+def test_an_async_endpoint_is_asked_through_s3(front: Front) -> None:
+    endpoint = _async(front, "questions", {"data": json.dumps(COMPLETION)})
+    asked: list[str] = []
+    given: list[dict[str, object]] = []
+    s3 = boto3.client("s3", region_name=REGION)
+
+    def watch(fields: dict[str, object]) -> None:
+        del fields
+        (one,) = s3.list_objects_v2(Bucket="questions")["Contents"]
+        asked.append(one["Key"])
+        given.append(json.loads(s3.get_object(Bucket="questions", Key=one["Key"])["Body"].read()))
+
+    front.answers["POST /endpoints/pilotage-receipts/async-invocations"] = watch
+    assert ask(endpoint, "m").text == "Wren, robin, owl."
+    assert asked[0].startswith("requests/pilotage-")
+    assert (given[0]["model"], given[0]["max_tokens"]) == ("m", 16)
+    # Nothing of it stays.
+    assert "Contents" not in s3.list_objects_v2(Bucket="questions")
+
+
+def test_an_async_failure_says_why(front: Front) -> None:
+    endpoint = _async(front, "questions", {"is_failure": True, "data": "out of\nmemory"})
+    with pytest.raises(TargetError, match="failed: out of memory"):
+        ask(endpoint, "m")
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_for_ever(front: Front) -> None:
+    endpoint = replace(_async(front, "questions"), waiting=Waiting(poll_s=0.001, limit_s=0.01))
+    places = {"OutputLocation": "s3://questions/answers/1.out"}
+    told = Reply(json.dumps({"InferenceId": "1"}), 202, "application/json", headers=tuple(
+        (f"X-Amzn-SageMaker-{name}", place) for name, place in places.items()
+    ))  # fmt: skip
+    front.answers["POST /endpoints/pilotage-receipts/async-invocations"] = lambda _: told
+    with pytest.raises(TooLongError, match="the answer of pilotage-receipts"):
+        ask(endpoint, "m")
+    assert "Contents" not in boto3.client("s3", region_name=REGION).list_objects_v2(
+        Bucket="questions"
+    )
 
 
 def test_a_function_url_is_asked_with_a_signature(front: Front) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from pilotage.errors import TargetError, UsageError
-from pilotage.ship.lifecycle.aws import Aws
 from pilotage.ship.lifecycle.progress import Note, Say
 from pilotage.ship.lifecycle.waiting import Waiting
 from pilotage.units import printable
@@ -152,49 +151,6 @@ class HttpEndpoint:
             raise TargetError(f"answers {reply.status_code}: {said}", where=self.address)
         try:
             found = reply.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise TargetError("answers with something that is no completion", where=self.address)
-        return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SageMakerEndpoint:
-    """A real-time endpoint of SageMaker.
-
-    Attributes:
-        aws: Where it is.
-        name: Its name.
-        component: The inference component to ask, if it has some.
-    """
-
-    aws: Aws
-    name: str
-    component: str | None = None
-
-    @property
-    def address(self) -> str:
-        """See `Endpoint.address`."""
-        return f"sagemaker://{self.name}"
-
-    def post(self, body: dict[str, Any]) -> dict[str, Any]:
-        """See `Endpoint.post`."""
-        more = {"InferenceComponentName": self.component} if self.component else {}
-        answer = self.aws.try_call(
-            "sagemaker-runtime",
-            "invoke_endpoint",
-            "ModelNotReadyException",
-            "ServiceUnavailable",
-            EndpointName=self.name,
-            ContentType="application/json",
-            Body=json.dumps(body).encode(),
-            **more,
-        )
-        if answer is None:
-            raise BusyError("is not ready", where=self.address)
-        try:
-            found = json.loads(answer["Body"].read())
         except ValueError:
             found = None
         if not isinstance(found, dict):

@@ -338,7 +338,15 @@ class CloudFormationLifecycle:
     def _endpoint(
         self, shipment: Shipment, stack: Stack, held: Sequence[StackResource], key: str | None
     ) -> Endpoint | None:
-        return endpoint_of(self.aws, shipment, stack, held, address=self.options.address, key=key)
+        return endpoint_of(
+            self.aws,
+            shipment,
+            stack,
+            held,
+            address=self.options.address,
+            key=key,
+            waiting=self.options.waiting,
+        )
 
     def _status(self, shipment: Shipment, stack: Stack) -> Status:
         held = resources_of(self.aws, stack)

@@ -45,7 +45,9 @@ def await_service(
                 await_healthy(aws, held, replicas.desired, say=say, waiting=waiting)
         if not options.completion:
             return False
-        endpoint = endpoint_of(aws, shipment, stack, held, address=options.address, key=key)
+        endpoint = endpoint_of(
+            aws, shipment, stack, held, address=options.address, key=key, waiting=waiting
+        )
         if endpoint is None:
             return False
         await_answer(endpoint, shipment.deployment.model_name, say=say, waiting=waiting)

@@ -1,4 +1,4 @@
-"""What stays when a stack is gone: logs, images, volumes; what that costs, and how it goes."""
+"""What stays when a stack is gone: logs, images, volumes, answers; what it costs, how it goes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ LOGS_USD_PER_GB_MONTH: Final = 0.03
 """CloudWatch Logs, archived, us-east-1 (AWS price list, 2026-11)."""
 IMAGES_USD_PER_GB_MONTH: Final = 0.10
 """ECR, private (AWS price list, 2026-11)."""
+OBJECTS_USD_PER_GB_MONTH: Final = 0.023
+"""S3 standard, us-east-1 (AWS price list, 2026-11)."""
 VOLUMES_USD_PER_GB_MONTH: Final = 0.08
 """EBS gp3, us-east-1 (AWS price list, 2026-11)."""
 
@@ -38,6 +40,7 @@ def leftovers(aws: Aws, shipment: Shipment) -> tuple[Leftover, ...]:
         *_log_groups(aws, shipment),
         *_images(aws, shipment),
         *_volumes(aws, shipment),
+        *_buckets(aws, shipment),
     )
 
 
@@ -121,6 +124,31 @@ def _volumes(aws: Aws, shipment: Shipment) -> Iterator[Leftover]:
         )
 
 
+def _buckets(aws: Aws, shipment: Shipment) -> Iterator[Leftover]:
+    """Buckets of requests and answers, which async endpoints leave."""
+    if shipment.target != "sagemaker-async":
+        return  # Nothing else has one, and nobody else needs the right to list them.
+    for one in aws.call("s3", "list_buckets").get("Buckets") or ():
+        name = str(one["Name"])
+        # A bucket that is made by a stack has the stack's name in front.
+        if not name.startswith(f"{shipment.name}-"):
+            continue
+        tags = aws.try_call("s3", "get_bucket_tagging", "NoSuchTagSet", "AccessDenied", Bucket=name)
+        if tags is None or not _ours(_pairs(tags.get("TagSet")), shipment):
+            continue
+        size = sum(
+            int(each["Size"])
+            for each in aws.pages("s3", "list_objects_v2", "Contents", Bucket=name)
+        )
+        yield Leftover(
+            type="AWS::S3::Bucket",
+            id=name,
+            size_bytes=size,
+            usd_per_month=size / _GIB * OBJECTS_USD_PER_GB_MONTH,
+            remove=f"aws s3 rb s3://{name} --force --region {aws.region}",
+        )
+
+
 def _ours(tags: Mapping[str, str], shipment: Shipment) -> bool:
     return tags.get(OWNER_TAG) == shipment.deployment.name
 
@@ -143,10 +171,17 @@ def _remove_volume(aws: Aws, name: str) -> None:
     aws.try_call("ec2", "delete_volume", "InvalidVolume.NotFound", VolumeId=name)
 
 
+def _remove_bucket(aws: Aws, name: str) -> None:
+    for one in aws.pages("s3", "list_objects_v2", "Contents", Bucket=name):
+        aws.call("s3", "delete_object", Bucket=name, Key=one["Key"])
+    aws.try_call("s3", "delete_bucket", "NoSuchBucket", Bucket=name)
+
+
 _REMOVERS: Final[Mapping[str, Callable[[Aws, str], None]]] = MappingProxyType(
     {
         "AWS::Logs::LogGroup": _remove_logs,
         "AWS::ECR::Repository": _remove_images,
         "AWS::EC2::Volume": _remove_volume,
+        "AWS::S3::Bucket": _remove_bucket,
     }
 )
