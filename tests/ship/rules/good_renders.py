@@ -10,9 +10,11 @@ from typing import Any
 import ship_plans
 import yaml
 
+from pilotage.ship.ecs_module import ModuleCall
 from pilotage.ship.graph import Attribute, Graph, Join, Parameter, Ref, Resource
 from pilotage.ship.sizing_of import prepare
 from pilotage.ship.target import Rendered, Shipment
+from pilotage.ship.targets import target_of
 
 Case = tuple[Rendered, Shipment]
 Edit = Callable[[Rendered], Rendered]
@@ -28,6 +30,17 @@ def put(kind: str, *path: str | int, value: Any) -> Edit:
         changed = replace(first, properties=_changed(first.properties, path, value))
         resources = [changed if one is first else one for one in rendered.graph.resources]
         return replace(rendered, graph=replace(rendered.graph, resources=tuple(resources)))
+
+    return edit
+
+
+def call(**fields: Any) -> Edit:
+    """Other arguments of the Terraform module's call."""
+
+    def edit(rendered: Rendered) -> Rendered:
+        module = rendered.extra["module"]
+        assert isinstance(module, ModuleCall)
+        return replace(rendered, extra={**rendered.extra, "module": replace(module, **fields)})
 
     return edit
 
@@ -474,3 +487,15 @@ def kubernetes(tensor_parallel: int = 1) -> Case:
         },
     ]
     return Rendered(files={"all.yaml": yaml.safe_dump_all(documents)}), shipment
+
+
+def terraform(tensor_parallel: int = 1, **scaling: Any) -> Case:
+    """The root module that is really rendered: its values are what rules are held against."""
+    plan = ship_plans.plan(
+        "g5.12xlarge" if tensor_parallel > 1 else "g5.2xlarge",
+        count=2,
+        tensor_parallel=tensor_parallel,
+    )
+    spec = ship_plans.spec(shipping={"scaling": scaling})
+    shipment = prepare(spec, plan, target="terraform")
+    return target_of("terraform").render(shipment), shipment

@@ -11,7 +11,7 @@ from typing import Any
 import good_renders as good
 import pytest
 import ship_plans
-from good_renders import GONE, Case, Edit, add, ami, both, manifest, put
+from good_renders import GONE, Case, Edit, add, ami, both, call, manifest, put
 
 from pilotage.ship.graph import Ref, Resource
 from pilotage.ship.rules import RULES, check_rules
@@ -378,6 +378,26 @@ ELSEWHERE: list[tuple[str, Callable[[], Case], Edit]] = [
         good.kubernetes,
         manifest("Deployment", "metadata", "labels", value={}),
     ),
+    ("module-grace", good.terraform, call(service_grace_s=60)),
+    ("module-grace", good.terraform, call(service_grace_s=2**31)),
+    ("module-grace", good.terraform, call(instance_grace_s=60)),
+    ("module-gpus", good.terraform, call(gpus=2)),
+    ("module-gpus", good.terraform, call(gpus=0)),
+    ("module-room", good.terraform, call(memory_mib=128)),
+    ("module-room", good.terraform, call(memory_mib=32768)),
+    ("module-room", good.terraform, call(cpu=8193)),
+    ("module-root", good.terraform, call(root_volume_gib=150)),
+    ("module-shm", partial(good.terraform, 4), call(ipc_mode=None)),
+    ("module-check", good.terraform, call(check_command="curl -f http://localhost/ || exit 1")),
+    ("module-check", good.terraform, call(check_interval_s=5)),
+    ("module-stop", good.terraform, call(host_commands=("echo ECS_CONTAINER_STOP_TIMEOUT=9s",))),
+    ("module-spot-drain", good.terraform, call(on_demand_base=1)),
+    ("module-scaling", good.terraform, call(scaling_metric="p90", scaling_target=2)),
+    ("module-scaling", good.terraform, call(scaling_metric="ALBRequestCountPerTarget")),
+    ("module-scaling", good.terraform, call(gpu_target=0)),
+    ("module-counts", good.terraform, call(min_tasks=0)),
+    ("module-counts", good.terraform, call(minimum_healthy_percent=100, maximum_percent=100)),
+    ("module-counts", good.terraform, call(max_instances=2)),
 ]
 """What is wrong with other renderings."""
 
@@ -516,7 +536,8 @@ def _units() -> Case:
         partial(_kubernetes, 4),
         _scaled,
         partial(_kubernetes, target="kserve"),
-        partial(_kubernetes, target="terraform"),
+        good.terraform,
+        partial(good.terraform, 4, spot_share=0.5, metric="requests"),
         _sagemaker,
         partial(_sagemaker, "sagemaker-async"),
         _function,

@@ -1,5 +1,6 @@
 """The Terraform root module: its form, its arguments by a stand-in module, what it refuses."""
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,8 @@ from goldens import check_golden
 from pilotage.errors import UsageError
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets import target_of
-from pilotage.ship.targets.terraform import MODULE_SOURCE, MODULE_VERSION, module_arguments
+from pilotage.ship.targets.terraform import MODULE_SOURCE, MODULE_VERSION
+from pilotage.ship.targets.terraform_module import module_arguments, module_call
 from pilotage.spec import Deployment, parse
 
 TERRAFORM = shutil.which("terraform")
@@ -182,6 +184,28 @@ def test_spot_is_drained_and_has_its_base() -> None:
     assert "ECS_CONTAINER_STOP_TIMEOUT=60s" in commands
     without = module_arguments(SHIPMENTS["terraform-receipts"])
     assert "SPOT" not in "\n".join(without["cloudinit_extra_commands"])
+
+
+def test_rules_see_the_values_that_are_written() -> None:
+    """One object: what is held against the limits is what stands in main.tf."""
+    shipment = SHIPMENTS["terraform-finance"]
+    rendered = target_of("terraform").render(shipment)
+    assert rendered.extra["module"] == module_call(shipment)
+    main = " ".join(rendered.files["main.tf"].split())
+    for name, value in module_call(shipment).arguments().items():
+        if isinstance(value, int | str):
+            assert f"{name} = {json.dumps(value)}" in main
+
+
+def test_a_long_drain_has_its_time() -> None:
+    found = module_arguments(to_terraform(shipments.receipts(), drain_s=600))
+    assert "ECS_CONTAINER_STOP_TIMEOUT=600s" in "\n".join(found["cloudinit_extra_commands"])
+
+
+def test_what_it_scales_on_instead_is_what_there_is() -> None:
+    without = to_terraform(shipments.receipts(), gpus=0, engine="openvino")
+    warnings = target_of("terraform").render(without).warnings
+    assert any("it scales on CPU instead" in one for one in warnings)
 
 
 def test_nobody_on_the_internet_is_let_in_unless_it_is_said() -> None:

@@ -20,6 +20,7 @@ from pilotage.ship.rules.scaling import SCALING_RULES
 from pilotage.ship.rules.services import SERVICE_RULES
 from pilotage.ship.rules.sizes import SIZE_RULES
 from pilotage.ship.rules.tasks import TASK_RULES
+from pilotage.ship.rules.terraform import TERRAFORM_RULES
 from pilotage.ship.target import Rendered, Shipment
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -36,6 +37,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *PROVIDED_RULES,
     *KUBERNETES_RULES,
     *PROBE_RULES,
+    *TERRAFORM_RULES,
 )
 """All rules, by where they look."""
 

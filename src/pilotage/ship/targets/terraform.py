@@ -1,17 +1,14 @@
 """A Terraform root module that calls InfraHouse's ECS module with every value computed.
 
-Source of the module's interface: its ``variables.tf`` after version 8.4.0
-(github.com/infrahouse/terraform-aws-ecs, Apache-2.0, read 2026-11-22).
+The module's interface, and where it was read: `pilotage.ship.ecs_module`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from pilotage.catalog.instances import load_instances
 from pilotage.errors import UsageError
 from pilotage.ship.images import (
     container_spec,
@@ -20,24 +17,15 @@ from pilotage.ship.images import (
     image_name,
     render_image,
 )
-from pilotage.ship.inside.places import HEALTH_CHECK, MODELS, USER_ID
 from pilotage.ship.target import Rendered, Shipment
 from pilotage.ship.targets.hcl import Raw, block, document
+from pilotage.ship.targets.terraform_module import GPU_TARGET, module_arguments, module_call
 from pilotage.ship.targets.terraform_readme import readme
 
 MODULE_SOURCE: Final = "infrahouse/ecs/aws"
 MODULE_VERSION: Final = "8.4.0"
 TERRAFORM_VERSION: Final = "~> 1.5"
 AWS_PROVIDER_VERSION: Final = "~> 6.0"
-
-_HOST_FOLDER: Final = "/var/models"
-_GPU_TARGET: Final = 60
-_DEFAULT_STOP_S: Final = 30
-_SWAP_TIMES: Final = 2
-"""The module makes a swap file of twice the memory on the root volume."""
-_RETENTION_DAYS: Final = 90
-_LONGEST_IDLE_S: Final = 4000
-"""Of an application load balancer."""
 
 
 class TerraformTarget:
@@ -68,77 +56,8 @@ class TerraformTarget:
                 *(image.notes if image else ()),
             ),
             warnings=warnings,
-            extra={"image": image},
+            extra={"image": image, "module": module_call(shipment)},
         )
-
-
-def module_arguments(shipment: Shipment) -> dict[str, Any]:
-    """The arguments of the module's call: Python values, and `Raw` expressions."""
-    sizing, shipping = shipment.sizing, shipment.shipping
-    spare = shipping.rollout == "spare"
-    per_instance = max(1, sizing.tasks_per_instance)
-    # A start-first rollout needs room for one task more than there may be.
-    hosts = math.ceil((sizing.max_replicas + int(spare)) / per_instance)
-    found: dict[str, Any] = {
-        "service_name": shipment.name,
-        "environment": Raw("var.environment"),
-        "docker_image": Raw("var.docker_image"),
-        "tags": dict(shipment.tags),
-        # Network.
-        "asg_subnets": Raw("var.asg_subnets"),
-        "load_balancer_subnets": Raw("var.load_balancer_subnets"),
-        "alb_ingress_cidr_blocks": _cidrs(shipment),
-        "zone_id": Raw("var.zone_id"),
-        "dns_names": Raw("var.dns_names"),
-        "replication_region": Raw("var.replication_region"),
-        "idle_timeout": _idle_s(shipment),
-        "load_balancing_algorithm_type": "least_outstanding_requests",
-        # Instances.
-        "asg_instance_type": sizing.instance_type,
-        "asg_min_size": math.ceil(sizing.min_replicas / per_instance),
-        "asg_max_size": hosts,
-        "asg_health_check_grace_period": sizing.grace_s,
-        "root_volume_size": _root_gib(shipment),
-        "gpu_count": sizing.gpus,
-        **_spot(shipment),
-        "cloudinit_extra_commands": _host_commands(shipment),
-        # Tasks.
-        "task_desired_count": sizing.desired,
-        "task_min_count": sizing.min_replicas,
-        "task_max_count": sizing.max_replicas,
-        "container_port": sizing.port,
-        "container_cpu": sizing.task_cpu,
-        "container_memory": sizing.task_memory_mib,
-        "container_command": list(sizing.arguments),
-        "task_environment_variables": Raw("local.environment"),
-        "task_secrets": Raw("local.secrets"),
-        "task_local_volumes": {
-            "models": {"host_path": _HOST_FOLDER, "container_path": MODELS},
-        },
-        "task_role_arn": Raw("var.task_role_arn"),
-        "execution_extra_policy": Raw("var.execution_extra_policy"),
-        "dockerSecurityOptions": ["no-new-privileges"],
-        **({"task_ipc_mode": "host"} if sizing.shm_mib else {}),
-        # Health: words without spaces, which its shell leaves alone.
-        "service_health_check_grace_period_seconds": sizing.grace_s,
-        "healthcheck_path": sizing.health_path,
-        "healthcheck_interval": 15,
-        "healthcheck_timeout": 5,
-        "container_healthcheck_command": " ".join(HEALTH_CHECK),
-        # Rollout and scaling.
-        "enable_deployment_circuit_breaker": True,
-        "deployment_minimum_healthy_percent": 100 if spare else 0,
-        "deployment_maximum_percent": 200 if spare else 100,
-        **_scaling(shipment),
-        # Watching.
-        "alarm_emails": Raw("var.alarm_emails"),
-        "enable_cloudwatch_logs": True,
-        "cloudwatch_log_group_retention": _RETENTION_DAYS,
-        "enable_container_insights": True,
-    }
-    if shipping.alarms.topic_arn is not None:
-        found["sns_topic_arn"] = shipping.alarms.topic_arn
-    return found
 
 
 def _check(shipment: Shipment) -> None:
@@ -302,70 +221,11 @@ def _outputs() -> str:
     )
 
 
-def _cidrs(shipment: Shipment) -> object:
-    """Closed unless said otherwise: the module's own default lets everybody in."""
-    given = list(shipment.shipping.network.allowed_cidrs)
-    return given or Raw("[data.aws_vpc.this.cidr_block]")
-
-
-def _idle_s(shipment: Shipment) -> int:
-    """Longer than a request may take, so that it is the server that gives up, and says why."""
-    return min(_LONGEST_IDLE_S, math.ceil(shipment.deployment.serving.request_timeout) + 30)
-
-
-def _root_gib(shipment: Shipment) -> int:
-    """System, image, swap and, as the module has no volume for them, the weights."""
-    instance = load_instances().get(shipment.sizing.instance_type or "")
-    memory = instance.memory_bytes if instance else shipment.sizing.task_memory_mib << 20
-    memory_gib = math.ceil(memory / (1 << 30))
-    return shipment.sizing.root_gib + shipment.sizing.weights_gib + _SWAP_TIMES * memory_gib
-
-
-def _spot(shipment: Shipment) -> dict[str, object]:
-    scaling = shipment.shipping.scaling
-    if scaling.spot_share <= 0:
-        return {}
-    return {"on_demand_base_capacity": scaling.on_demand_base}
-
-
-def _host_commands(shipment: Shipment) -> list[str]:
-    """What the module leaves out of an instance's start."""
-    stop = max(_DEFAULT_STOP_S, shipment.sizing.stop_s)
-    commands = [
-        # Docker would make it root's, and the server is not root.
-        f"install -d -o {USER_ID} -g {USER_ID} -m 0750 {_HOST_FOLDER}",
-        f"echo ECS_CONTAINER_STOP_TIMEOUT={stop}s >> /etc/ecs/ecs.config",
-    ]
-    if shipment.shipping.scaling.spot_share > 0:
-        commands.append("echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config")
-    return commands
-
-
-def _scaling(shipment: Shipment) -> dict[str, object]:
-    scaling = shipment.shipping.scaling
-    found: dict[str, object] = {}
-    if shipment.sizing.gpus:
-        given = scaling.target if scaling.metric == "gpu" else None
-        found["gpu_autoscaling_target"] = _GPU_TARGET if given is None else round(given)
-    if scaling.metric == "requests":
-        found["autoscaling_metric"] = "ALBRequestCountPerTarget"
-        found["autoscaling_target"] = round(scaling.target or _requests(shipment))
-    return found
-
-
-def _requests(shipment: Shipment) -> float:
-    plan = shipment.plan
-    carried = (plan.predictions.requests_per_s or plan.predictions.rate) if plan else 1.0
-    return max(1.0, 60 * 0.8 * carried / max(1, shipment.sizing.desired))
-
-
 def _warnings(shipment: Shipment) -> tuple[str, ...]:
     metric, found = shipment.shipping.scaling.metric, []
     if metric in ("p90_latency", "queue", "tokens_in_flight"):
-        found.append(
-            f"The module cannot scale on {metric}: it scales on GPU utilisation of "
-            f"{_GPU_TARGET} % instead (and on CPU)."
-        )
+        gpus = f"GPU utilisation of {GPU_TARGET} % (and CPU)" if shipment.sizing.gpus else "CPU"
+        found.append(f"The module cannot scale on {metric}: it scales on {gpus} instead.")
     if shipment.sizing.shm_mib:
         found.append(
             f"The module sets no /dev/shm; {json.dumps(shipment.sizing.gpus)} GPUs need "

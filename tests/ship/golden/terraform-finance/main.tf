@@ -69,6 +69,7 @@ module "service" {
   replication_region            = var.replication_region
   idle_timeout                  = 60
   load_balancing_algorithm_type = "least_outstanding_requests"
+  healthcheck_path              = "/health/ready"
   asg_instance_type             = "g6e.12xlarge"
   asg_min_size                  = 2
   asg_max_size                  = 4
@@ -83,12 +84,20 @@ module "service" {
     "echo ECS_ENABLE_SPOT_INSTANCE_DRAINING=true >> /etc/ecs/ecs.config",
   ]
 
-  task_desired_count = 2
-  task_min_count     = 2
-  task_max_count     = 3
-  container_port     = 8000
-  container_cpu      = 47104
-  container_memory   = 376832
+  task_desired_count                        = 2
+  task_min_count                            = 2
+  task_max_count                            = 3
+  container_cpu                             = 47104
+  container_memory                          = 376832
+  task_ipc_mode                             = "host"
+  service_health_check_grace_period_seconds = 2040
+  healthcheck_interval                      = 15
+  healthcheck_timeout                       = 5
+  container_healthcheck_command             = "/opt/pilotage/bin/python -m pilotage.ship.inside.check_health"
+  deployment_minimum_healthy_percent        = 100
+  deployment_maximum_percent                = 200
+  gpu_autoscaling_target                    = 60
+  container_port                            = 8000
 
   container_command = [
     "--host",
@@ -111,22 +120,13 @@ module "service" {
     }
   }
 
-  task_role_arn                             = var.task_role_arn
-  execution_extra_policy                    = var.execution_extra_policy
-  dockerSecurityOptions                     = ["no-new-privileges"]
-  task_ipc_mode                             = "host"
-  service_health_check_grace_period_seconds = 2040
-  healthcheck_path                          = "/health/ready"
-  healthcheck_interval                      = 15
-  healthcheck_timeout                       = 5
-  container_healthcheck_command             = "/opt/pilotage/bin/python -m pilotage.ship.inside.check_health"
-  enable_deployment_circuit_breaker         = true
-  deployment_minimum_healthy_percent        = 100
-  deployment_maximum_percent                = 200
-  gpu_autoscaling_target                    = 60
-  alarm_emails                              = var.alarm_emails
-  enable_cloudwatch_logs                    = true
-  cloudwatch_log_group_retention            = 90
-  enable_container_insights                 = true
-  sns_topic_arn                             = "arn:aws:sns:us-east-1:123456789012:on-call"
+  task_role_arn                     = var.task_role_arn
+  execution_extra_policy            = var.execution_extra_policy
+  dockerSecurityOptions             = ["no-new-privileges"]
+  enable_deployment_circuit_breaker = true
+  alarm_emails                      = var.alarm_emails
+  enable_cloudwatch_logs            = true
+  cloudwatch_log_group_retention    = 90
+  enable_container_insights         = true
+  sns_topic_arn                     = "arn:aws:sns:us-east-1:123456789012:on-call"
 }

@@ -72,6 +72,7 @@ module "service" {
   replication_region            = var.replication_region
   idle_timeout                  = 630
   load_balancing_algorithm_type = "least_outstanding_requests"
+  healthcheck_path              = "/health/ready"
   asg_instance_type             = "g6e.2xlarge"
   asg_min_size                  = 2
   asg_max_size                  = 7
@@ -84,15 +85,22 @@ module "service" {
     "echo ECS_CONTAINER_STOP_TIMEOUT=60s >> /etc/ecs/ecs.config",
   ]
 
-  task_desired_count         = 2
-  task_min_count             = 2
-  task_max_count             = 6
-  container_port             = 8000
-  container_cpu              = 7168
-  container_memory           = 61440
-  container_command          = ["--host", "0.0.0.0", "--port", "8000", "--engine", "vllm"]
-  task_environment_variables = local.environment
-  task_secrets               = local.secrets
+  task_desired_count                        = 2
+  task_min_count                            = 2
+  task_max_count                            = 6
+  container_cpu                             = 7168
+  container_memory                          = 61440
+  service_health_check_grace_period_seconds = 840
+  healthcheck_interval                      = 15
+  healthcheck_timeout                       = 5
+  container_healthcheck_command             = "/opt/pilotage/bin/python -m pilotage.ship.inside.check_health"
+  deployment_minimum_healthy_percent        = 100
+  deployment_maximum_percent                = 200
+  gpu_autoscaling_target                    = 60
+  container_port                            = 8000
+  container_command                         = ["--host", "0.0.0.0", "--port", "8000", "--engine", "vllm"]
+  task_environment_variables                = local.environment
+  task_secrets                              = local.secrets
 
   task_local_volumes = {
     models = {
@@ -101,20 +109,12 @@ module "service" {
     }
   }
 
-  task_role_arn                             = var.task_role_arn
-  execution_extra_policy                    = var.execution_extra_policy
-  dockerSecurityOptions                     = ["no-new-privileges"]
-  service_health_check_grace_period_seconds = 840
-  healthcheck_path                          = "/health/ready"
-  healthcheck_interval                      = 15
-  healthcheck_timeout                       = 5
-  container_healthcheck_command             = "/opt/pilotage/bin/python -m pilotage.ship.inside.check_health"
-  enable_deployment_circuit_breaker         = true
-  deployment_minimum_healthy_percent        = 100
-  deployment_maximum_percent                = 200
-  gpu_autoscaling_target                    = 60
-  alarm_emails                              = var.alarm_emails
-  enable_cloudwatch_logs                    = true
-  cloudwatch_log_group_retention            = 90
-  enable_container_insights                 = true
+  task_role_arn                     = var.task_role_arn
+  execution_extra_policy            = var.execution_extra_policy
+  dockerSecurityOptions             = ["no-new-privileges"]
+  enable_deployment_circuit_breaker = true
+  alarm_emails                      = var.alarm_emails
+  enable_cloudwatch_logs            = true
+  cloudwatch_log_group_retention    = 90
+  enable_container_insights         = true
 }
