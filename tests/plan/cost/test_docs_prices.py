@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pilotage.catalog.prices import read_prices
+from pilotage.catalog.prices.price import SERVICE_UNITS, TOKEN_KINDS
 from pilotage.cli.catalog import app
 from pilotage.plan.strategies import STRATEGIES
 
@@ -43,3 +44,13 @@ def test_the_file_of_the_page_is_read(tmp_path: Path) -> None:
 
 def test_the_table_names_every_strategy() -> None:
     assert all(f"`{name}`" in PAGE for name in STRATEGIES)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICE_UNITS))
+def test_the_table_names_every_service(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("kind", sorted(TOKEN_KINDS))
+def test_the_table_names_every_price_of_a_model(kind: str) -> None:
+    assert f"`:{kind}`" in PAGE or f"`bedrock/ID:{kind}`" in PAGE

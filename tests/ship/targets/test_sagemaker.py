@@ -379,3 +379,14 @@ def test_tiers_that_a_container_could_not_ask_are_refused(backend, changed, wher
     with pytest.raises(UsageError, match=said) as caught:
         render(routed(backend, **changed))
     assert caught.value.where == where
+
+
+def test_a_body_that_is_too_large_says_what_to_write():
+    given = receipts(serving={"max_body": "8MiB"})
+    (broken,) = check_rules(render(given), given)
+    assert "Write serving: {max_body: 6MiB} in the spec" in str(broken)
+    mended = receipts(serving={"max_body": "6MiB"})
+    assert check_rules(render(mended), mended) == []
+    # The same spec fits the async endpoint as it is.
+    asynchronous = receipts("sagemaker-async", serving={"max_body": "8MiB"})
+    assert check_rules(render(asynchronous), asynchronous) == []

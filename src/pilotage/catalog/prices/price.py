@@ -61,7 +61,7 @@ or traffic is 2**30 bytes."""
 MARKETS: Final = ("on-demand", "spot", "one-year")
 """How an EC2 instance can be paid."""
 
-_TOKEN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+TOKEN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "input": MILLION_TOKENS,
         "output": MILLION_TOKENS,
@@ -73,6 +73,7 @@ _TOKEN_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "model-unit-six-months": HOUR,
     }
 )
+"""What is paid of a provider's model, behind ``bedrock/ID:``, and the units of the prices."""
 _INSTANCE: Final = re.compile(r"(ml\.)?[a-z][a-z0-9-]{0,15}\.[a-z0-9-]{2,20}", re.ASCII)
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,127}", re.ASCII)
 _LARGEST: Final = Decimal(1_000_000)
@@ -126,9 +127,9 @@ def unit_of(name: str) -> str:
         return SERVICE_UNITS[name]
     if name.startswith("bedrock/"):
         model, _, kind = name.removeprefix("bedrock/").rpartition(":")
-        if _MODEL.fullmatch(model) and kind in _TOKEN_KINDS:
-            return _TOKEN_KINDS[kind]
-        kinds = ", ".join(_TOKEN_KINDS)
+        if _MODEL.fullmatch(model) and kind in TOKEN_KINDS:
+            return TOKEN_KINDS[kind]
+        kinds = ", ".join(TOKEN_KINDS)
         raise UsageError(
             f'"{printable(name[:80])}" names no price of a Bedrock model',
             hint=f"Write bedrock/MODEL-ID:KIND, the kinds are {kinds}",

@@ -61,7 +61,9 @@ def _lambda_body(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]:
     allowed = shipment.deployment.serving.max_body
     if allowed > _LARGEST_BODY and any(True for _ in of_type(rendered, _FUNCTION)):
         yield Finding(
-            "serving.max_body", f"{allowed:,} B", f"At most {_LARGEST_BODY:,}, or use ecs"
+            "serving.max_body",
+            f"{allowed:,} B",
+            f"Write serving: {{max_body: {_LARGEST_BODY >> 20}MiB}} in the spec, or use ecs",
         )
 
 

@@ -92,7 +92,12 @@ def _sagemaker_body(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]
             yield Finding(
                 "serving.max_body",
                 f"{allowed:,} B",
-                f"At most {largest:,}; larger ones need sagemaker-async or ecs",
+                f"Write serving: {{max_body: {largest >> 20}MiB}} in the spec; "
+                + (
+                    "larger ones need ecs"
+                    if largest == _ASYNC_BODY
+                    else "larger ones need the target sagemaker-async (1 GiB) or ecs"
+                ),
             )
 
 
