@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # options are read without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,17 @@ class Batch:
     decode_seqs: int = 0
     decode_context: float = 0.0
     images: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batches:
+    """Many of them: arrays of one shape, as `Batch` has them."""
+
+    prefill_tokens: NDArray[np.int64]
+    prefill_context: NDArray[np.float64]
+    decode_seqs: NDArray[np.int64]
+    decode_context: NDArray[np.float64]
+    images: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +65,11 @@ class StepModel(Protocol):
 
     def floor_s(self, batch: Batch) -> float:
         """Seconds that no software can beat on this hardware."""
+
+
+@runtime_checkable
+class ManyStepsModel(StepModel, Protocol):
+    """A step model that is quicker for many steps at once, with the same figures."""
+
+    def steps_s(self, batches: Batches) -> NDArray[np.float64]:
+        """Expected seconds of each."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from step_models import Affine, Roofline
 
 from pilotage.plan.simulate.step_table import StepTable
-from pilotage.plan.step_model import Batch, EngineLimits
+from pilotage.plan.step_model import Batch, Batches, EngineLimits, ManyStepsModel
 
 LIMITS = EngineLimits(
     max_num_seqs=100, max_num_batched_tokens=3000, kv_tokens=10**6, max_model_len=8192
@@ -62,3 +62,25 @@ def test_a_budget_of_one_token_has_a_table():
     assert table.step_s(1, 1, 0, 0, 0) == pytest.approx(
         Affine().step_s(Batch(prefill_tokens=1, prefill_context=1))
     )
+
+
+def test_a_model_of_many_steps_is_asked_once_and_says_the_same():
+    asked = []
+
+    class Many(Roofline):
+        def steps_s(self, batches: Batches):
+            asked.append(batches.images.size)
+            tokens = batches.prefill_tokens + batches.decode_seqs
+            looked_at = batches.prefill_context + batches.decode_context
+            compute = (16e9 * tokens + 4 * 32 * 4096 * looked_at) / 200e12
+            memory = 16e9 + 131072 * (batches.decode_context + batches.prefill_tokens)
+            return self.overhead + np.maximum(compute, memory / 1.5e12) + 0.01 * batches.images
+
+    assert isinstance(Many(), ManyStepsModel)
+    assert not isinstance(Roofline(), ManyStepsModel)
+    one_by_one = StepTable(Roofline(), LIMITS, prompt=500, completion=100)
+    at_once = StepTable(Many(), LIMITS, prompt=500, completion=100)
+    assert (at_once.rows.values == one_by_one.rows.values).all()
+    assert len(asked) == 6
+    assert at_once.error() == at_once.error() == one_by_one.error()
+    assert len(asked) == 7  # the error is measured once

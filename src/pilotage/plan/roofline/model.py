@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Final
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pilotage.catalog.accelerators import Accelerator
 from pilotage.catalog.anatomy import Anatomy
 from pilotage.errors import UsageError
 from pilotage.plan.precision import Precision, compute_unit, peak_flops
+from pilotage.plan.roofline.arithmetic import least, most
 from pilotage.plan.roofline.efficiency import PERFECT, Efficiency
 from pilotage.plan.roofline.parts import Parts
 from pilotage.plan.roofline.work import Workload
-from pilotage.plan.step_model import Batch
+from pilotage.plan.step_model import Batch, Batches
 from pilotage.plan.terms import Sum, Term
 
 _SLOWEST_LINK: Final = 12e9
@@ -81,6 +85,12 @@ class RooflineModel:
     def step_s(self, batch: Batch) -> float:
         """Expected seconds of a step."""
         return self.parts_of(batch).seconds(self.efficiency)
+
+    def steps_s(self, batches: Batches) -> NDArray[np.float64]:
+        """Expected seconds of many steps, each as `step_s` has it to the last bit."""
+        # What counts a batch's work does arithmetic only, and so counts arrays' as well.
+        seconds: Any = self.step_s(cast("Batch", batches))
+        return np.broadcast_to(np.asarray(seconds, dtype=np.float64), batches.decode_seqs.shape)
 
     def floor_s(self, batch: Batch) -> float:
         """Seconds of a step that no software can beat on this hardware."""
@@ -176,10 +186,10 @@ class RooflineModel:
         divided by the stages too; but each part reads every stage's weights. A lone sequence
         gains nothing.
         """
-        parts = min(
-            self.pipeline_parallel, max(1, batch.decode_seqs + (1 if batch.prefill_tokens else 0))
+        parts = least(
+            self.pipeline_parallel, most(1, batch.decode_seqs + (batch.prefill_tokens > 0))
         )
-        return self.tensor_parallel, float(self.tensor_parallel * parts)
+        return self.tensor_parallel, 1.0 * self.tensor_parallel * parts
 
     def parts_of(self, batch: Batch) -> Parts:
         """The parts of a step, each at the hardware's peak."""
@@ -204,8 +214,8 @@ class RooflineModel:
             wire=wire,
             reductions=reductions,
             steps=1.0,
-            layers=float(layers) if batch.prefill_tokens or batch.decode_seqs else 0.0,
-            sequences=float(batch.decode_seqs),
+            layers=float(layers) * (batch.prefill_tokens + batch.decode_seqs > 0),
+            sequences=1.0 * batch.decode_seqs,
         )
 
 

@@ -9,6 +9,7 @@ from pilotage.catalog.anatomy import Anatomy, Attention, Layers
 from pilotage.plan.memory.cache import image_bytes, token_bytes
 from pilotage.plan.memory.weights import Weights, weights_of
 from pilotage.plan.precision import Precision
+from pilotage.plan.roofline.arithmetic import least, most, power
 from pilotage.plan.roofline.vision import encode_flops
 from pilotage.plan.step_model import Batch
 
@@ -94,7 +95,7 @@ class Workload:
         return sum(group.count for group in self.anatomy.layers)
 
     def of(self, batch: Batch) -> Work:
-        """The work of one step.
+        """The work of one step; of many, where the batch has arrays for its numbers.
 
         Products: 2 operations a weight and token; the head only for tokens that are sampled (one a
         decoding sequence, one for the prompts of the step). Attention:
@@ -103,15 +104,16 @@ class Workload:
         is expected to touch ``E * (1 - (1 - k/E) ** n)``, were the router fair.
         """
         tokens = batch.prefill_tokens + batch.decode_seqs
-        sampled = batch.decode_seqs + (1 if batch.prefill_tokens else 0)
-        prefill_mean = batch.prefill_context / batch.prefill_tokens if batch.prefill_tokens else 0.0
-        decode_mean = batch.decode_context / batch.decode_seqs if batch.decode_seqs else 0.0
+        sampled = batch.decode_seqs + (batch.prefill_tokens > 0)
+        # Nobody's context is nothing: the mean is then of no matter, and only must not divide by 0.
+        prefill_mean = batch.prefill_context / most(batch.prefill_tokens, 1)
+        decode_mean = batch.decode_context / most(batch.decode_seqs, 1)
         attention = kv_bytes = repeated = activations = 0.0
         experts_read = 0.0
         for group in self._groups:
             window = group.window
-            seen_prefill = min(prefill_mean, window) * batch.prefill_tokens
-            seen_decode = min(decode_mean, window) * batch.decode_seqs
+            seen_prefill = least(prefill_mean, window) * batch.prefill_tokens
+            seen_decode = least(decode_mean, window) * batch.decode_seqs
             attention += group.count * (
                 group.prefill_flops * seen_prefill
                 + group.decode_flops * seen_decode
@@ -123,7 +125,7 @@ class Workload:
             repeated += group.count * group.token_bytes * seen_decode * (group.shared_by - 1)
             activations += group.count * group.activation_bytes * tokens
             if group.experts:
-                share = 1.0 - (1.0 - group.per_token / group.experts) ** tokens
+                share = 1.0 - power(1.0 - group.per_token / group.experts, tokens)
                 experts_read += share * group.expert_share
         if self._seen:
             kv_bytes += self._seen_bytes * batch.decode_seqs
@@ -135,10 +137,10 @@ class Workload:
             expert_flops=2.0 * self._expert_parameters * tokens,
             attention_flops=attention,
             vision_flops=self._encode * batch.images,
-            weight_bytes=(self.weights.dense if text else 0.0)
+            weight_bytes=self.weights.dense * text
             + self.weights.experts * experts_read
-            + (self.weights.head if sampled and text else 0.0)
-            + (self.weights.vision if batch.images else 0.0),
+            + self.weights.head * text
+            + self.weights.vision * (batch.images > 0),
             kv_bytes=kv_bytes,
             repeated_bytes=repeated,
             activation_bytes=activations,

@@ -26,6 +26,10 @@ _KEPT: Final = 0.7
 """What a step leaves of the smoothed step time before it, as in `pilotage.serve.models.replica`."""
 
 
+_AFTER_ONE: Final = 1.0 - _KEPT**1
+"""A step's weight in that mean."""
+
+
 class Log:
     """What became of each request; times are seconds from the beginning, nan if never.
 
@@ -136,34 +140,39 @@ class Replica:
 
     def advance(self) -> list[int]:
         """End the present step and begin the next; the requests that finished."""
-        now, log = self.end_s, self._log
-        self._step += self._steps
+        now, log, steps = self.end_s, self._log, self._steps
         took = now - self._began_s
         self.busy_s += took
-        self._smooth(took / self._steps, self._steps)
-        self._context += self._steps * self._seqs
-        finished = []
-        while self._finishing and self._finishing[0][0] == self._step:
-            finished.append(heappop(self._finishing)[1])
-        self._seqs -= len(finished)
-        for request in finished:
-            self._context -= log.prompt[request] + log.completion[request]
+        # So many equal steps are taken into the mean: m + (s - m) (1 - (1 - w)^steps).
+        new = (_AFTER_ONE if steps == 1 else 1.0 - _KEPT**steps) if self.step_s else 1.0
+        self.step_s += new * (took / steps - self.step_s)
+        self._step = step = self._step + steps
+        self._context += steps * self._seqs
+        finishing, finished = self._finishing, []
+        while finishing and finishing[0][0] == step:
+            finished.append(heappop(finishing)[1])
+        if finished:
+            self._seqs -= len(finished)
+            for request in finished:
+                self._context -= log.prompt[request] + log.completion[request]
         self._backlog -= self._tokens
         self.prefill_tokens += self._tokens
-        for request in self._completing:
-            log.first_s[request] = now
-            more = log.completion[request] - 1
-            if more:
-                heappush(self._finishing, (self._step + more, request))
-                self._seqs += 1
-                self._context += log.prompt[request] + 1
-            else:
-                finished.append(request)
-        for request in finished:
-            log.finish_s[request] = now
-            self._free_kv += log.prompt[request] + log.completion[request]
-        self.outstanding -= len(finished)
-        self._completing = []
+        if self._completing:
+            for request in self._completing:
+                log.first_s[request] = now
+                more = log.completion[request] - 1
+                if more:
+                    heappush(finishing, (step + more, request))
+                    self._seqs += 1
+                    self._context += log.prompt[request] + 1
+                else:
+                    finished.append(request)
+            self._completing = []
+        if finished:
+            for request in finished:
+                log.finish_s[request] = now
+                self._free_kv += log.prompt[request] + log.completion[request]
+            self.outstanding -= len(finished)
         self._begin(now)
         return finished
 
@@ -177,27 +186,23 @@ class Replica:
         self.end_s = NEVER
         return sorted(lost)
 
-    def _smooth(self, step_s: float, steps: int) -> None:
-        """Take so many equal steps into the mean: ``m + (s - m) (1 - (1 - w)^steps)``."""
-        new = 1.0 - _KEPT**steps if self.step_s else 1.0
-        self.step_s += new * (step_s - self.step_s)
-
     def _begin(self, now_s: float) -> None:
-        log = self._log
-        waiting, prefilling = self._waiting, self._prefilling
-        while waiting and self._seqs + len(prefilling) < self.limits.max_num_seqs:
-            need = log.prompt[waiting[0]] + log.completion[waiting[0]]
-            if need > self._free_kv:
-                break
-            self._free_kv -= need
-            prefilling.append(waiting.popleft())
+        waiting, prefilling, seqs = self._waiting, self._prefilling, self._seqs
+        if waiting:
+            log, slots = self._log, self.limits.max_num_seqs - seqs
+            while waiting and len(prefilling) < slots:
+                need = log.prompt[waiting[0]] + log.completion[waiting[0]]
+                if need > self._free_kv:
+                    break
+                self._free_kv -= need
+                prefilling.append(waiting.popleft())
         self._began_s = now_s
-        seqs = self._seqs
-        room = self.limits.max_num_batched_tokens - seqs
-        if prefilling and room > 0:
-            self.end_s = now_s + self._prefill_step_s(room)
-            self._steps = 1
-            return
+        if prefilling:
+            room = self.limits.max_num_batched_tokens - seqs
+            if room > 0:
+                self.end_s = now_s + self._prefill_step_s(room)
+                self._steps = 1
+                return
         self._tokens = 0
         if not seqs:
             self.end_s = NEVER
@@ -245,7 +250,8 @@ class Replica:
         left, done, looked_at, begun = room, self._done, 0, 0
         while prefilling and left:
             prompt = log.prompt[prefilling[0]]
-            chunk = min(left, prompt - done)
+            chunk = prompt - done
+            chunk = min(chunk, left)
             begun += not done
             # A prompt's token number j looks at j tokens, itself included.
             looked_at += chunk * done + chunk * (chunk + 1) // 2

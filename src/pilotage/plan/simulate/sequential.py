@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 import numpy as np
 
@@ -77,7 +77,11 @@ class _Simulated:
         steps, happenings, prompt = self._steps, self._happenings, self._log.prompt
         round_robin = self._fleet.routing == "round-robin"
         replicas = self._replicas
+        # Nothing but steps happens to a fixed fleet: no successor, no look at a metric.
+        fixed = self._fleet.fixed
         for request, now in enumerate(times):
+            if fixed:
+                self._advance_to(now)
             while (steps and steps[0][0] < now) or (happenings and happenings[0][0] < now):
                 self._next_event()
             serving = self._serving
@@ -99,8 +103,23 @@ class _Simulated:
             replica.add(request, now)
             if replica.end_s != before:
                 heappush(steps, (replica.end_s, chosen))
+        if fixed:
+            self._advance_to(NEVER)
         while steps or (self._homeless and happenings):
             self._next_event()
+
+    def _advance_to(self, now: float) -> None:
+        """End all steps of a fixed fleet that end before ``now``."""
+        steps, replicas = self._steps, self._replicas
+        while steps and steps[0][0] < now:
+            when, number = steps[0]
+            replica = replicas[number]
+            if replica.end_s == when:
+                replica.advance()
+                if replica.end_s != NEVER:
+                    heapreplace(steps, (replica.end_s, number))
+                    continue
+            heappop(steps)  # idle now, or a run of steps that was cut short since
 
     def outcome(self, requests: Requests) -> Outcome:
         """What happened; replicas that still stand are paid until the arrivals ended."""

@@ -9,17 +9,19 @@ which bends where compute overtakes memory, `StepTable.error` measures what it i
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pilotage.plan.simulate.requests import Floats, Ints
-from pilotage.plan.step_model import Batch, EngineLimits, StepModel
+from pilotage.plan.step_model import Batch, Batches, EngineLimits, ManyStepsModel, StepModel
 
 # Every power of 2^(1/2) or so: between neighbours a roofline bends at most once.
 _NODES_AN_OCTAVE = 3
 _DENSE_UP_TO = 16
+_FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,14 @@ class StepTable:
         self, model: StepModel, limits: EngineLimits, *, prompt: float, completion: float
     ) -> None:
         self._model = model
+        self._errors: dict[tuple[int, int], tuple[float, float]] = {}
         self._mean_context = min(prompt + completion / 2, limits.max_model_len)
         self._mean_position = min(prompt, limits.max_model_len) / 2
         self.max_seqs = limits.max_num_seqs
         self.max_tokens = limits.max_num_batched_tokens
         nodes = _grid(self.max_tokens)
         seqs = _grid(self.max_seqs)
-        coarse = np.array([[self._terms(int(p), int(n)) for n in seqs] for p in nodes])
+        coarse = self._terms(*np.meshgrid(nodes, seqs, indexing="ij"))
         dense = np.empty((len(nodes), self.max_seqs + 1, 4))
         every = np.arange(self.max_seqs + 1)
         for node in range(len(nodes)):
@@ -113,8 +116,13 @@ class StepTable:
         Batches are drawn as a workload makes them: any number of sequences, contexts from half to
         twice the usual one, half of them with prefill.
         """
+        if (samples, seed) not in self._errors:
+            self._errors[samples, seed] = self._error(samples, seed)
+        return self._errors[samples, seed]
+
+    def _error(self, samples: int, seed: int) -> tuple[float, float]:
         random = np.random.default_rng(seed)
-        errors = []
+        drawn = []
         for _ in range(samples):
             seqs = int(random.integers(0, self.max_seqs + 1))
             room = max(0, self.max_tokens - seqs)
@@ -123,30 +131,36 @@ class StepTable:
                 continue
             context = seqs * self._mean_context * float(np.exp(random.uniform(-0.7, 0.7)))
             position = tokens * self._mean_position * float(np.exp(random.uniform(-0.7, 0.7)))
-            batch = Batch(
-                prefill_tokens=tokens,
-                prefill_context=position,
-                decode_seqs=seqs,
-                decode_context=context,
-            )
-            true = self._model.step_s(batch)
-            if true <= 0:
-                continue  # stand-ins in which decoding takes no time
-            errors.append(abs(self.step_s(tokens, position, seqs, context, 0) / true - 1))
-        if not errors:
+            drawn.append((tokens, position, seqs, context))
+        if not drawn:
             return 0.0, 0.0
+        some, positions, many, contexts = (np.array(one) for one in zip(*drawn, strict=True))
+        none = np.zeros_like(some)
+        true = self._steps_s(
+            Batches(
+                prefill_tokens=some,
+                prefill_context=positions,
+                decode_seqs=many,
+                decode_context=contexts,
+                images=none,
+            )
+        )
+        takes = true > 0  # in stand-ins decoding may take no time
+        if not takes.any():
+            return 0.0, 0.0
+        told = self.steps_s(some, positions, many, contexts, none)
+        errors = np.abs(told[takes] / true[takes] - 1)
         return float(np.median(errors)), float(np.quantile(errors, 0.9))
 
-    def _terms(self, tokens: int, seqs: int) -> tuple[float, float, float, float]:
+    def _terms(self, tokens: Ints, seqs: Ints) -> Floats:
         """Time at the usual contexts, taken back to none along its slopes; slopes; an image."""
-        context, position = seqs * self._mean_context, tokens * self._mean_position
+        context: Floats = np.multiply(seqs, self._mean_context, dtype=np.float64)
+        position: Floats = np.multiply(tokens, self._mean_position, dtype=np.float64)
+        none = np.zeros_like(tokens)
 
-        def at(context: float, position: float, images: int = 0) -> float:
-            if not tokens and not seqs:
-                # Nobody runs an empty step; its neighbours need a value to interpolate from.
-                return 0.0
-            return self._model.step_s(
-                Batch(
+        def at(context: Floats, position: Floats, images: Ints = none) -> Floats:
+            took = self._steps_s(
+                Batches(
                     prefill_tokens=tokens,
                     prefill_context=position,
                     decode_seqs=seqs,
@@ -154,14 +168,38 @@ class StepTable:
                     images=images,
                 )
             )
+            # Nobody runs an empty step; its neighbours need a value to interpolate from.
+            return np.where(tokens + seqs > 0, took, 0.0)
 
-        slope = (at(1.5 * context, position) - at(0.5 * context, position)) / context if seqs else 0
-        rise = (
-            (at(context, 1.5 * position) - at(context, 0.5 * position)) / position if tokens else 0
+        reads, looks = seqs > 0, tokens > 0
+        slope = np.where(
+            reads,
+            (at(1.5 * context, position) - at(0.5 * context, position))
+            / np.where(reads, context, 1.0),
+            0.0,
+        )
+        rise = np.where(
+            looks,
+            (at(context, 1.5 * position) - at(context, 0.5 * position))
+            / np.where(looks, position, 1.0),
+            0.0,
         )
         usual = at(context, position)
-        image = at(context, position, 1) - usual if tokens else 0.0
-        return usual - slope * context - rise * position, slope, rise, image
+        image = np.where(looks, at(context, position, none + 1) - usual, 0.0)
+        return np.stack([usual - slope * context - rise * position, slope, rise, image], axis=-1)
+
+    def _steps_s(self, batches: Batches) -> Floats:
+        """Seconds of many steps by the model itself, one by one where it knows no other way."""
+        if isinstance(self._model, ManyStepsModel):
+            return self._model.steps_s(batches)
+        columns = (getattr(batches, name).ravel().tolist() for name in _FIELDS)
+        took = [
+            self._model.step_s(Batch(**dict(zip(_FIELDS, row, strict=True))))
+            if row[0] or row[2]
+            else 0.0
+            for row in zip(*columns, strict=True)
+        ]
+        return np.array(took).reshape(batches.decode_seqs.shape)
 
 
 def _grid(last: int) -> Ints:
