@@ -28,7 +28,7 @@ QUIET = {
 @pytest.fixture(scope="module")
 def server(embedded_model: Path) -> Iterator[RunningServer]:
     assert embedded_model.exists()
-    with serving("--max-model-len", "64", "--ttft-p99", "300s", "--max-n", "2") as running:
+    with serving("--max-model-len", "48", "--ttft-p99", "300s", "--max-n", "2") as running:
         yield running
 
 

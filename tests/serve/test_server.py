@@ -35,7 +35,7 @@ def eventually(server: RunningServer, name: str, value: float, seconds: float = 
     while time.monotonic() < deadline:
         if metric(server, name) == value:
             return True
-        time.sleep(0.05)
+        time.sleep(0.1)
     return False
 
 
