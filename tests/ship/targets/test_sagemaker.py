@@ -216,7 +216,7 @@ def test_a_name_that_is_too_long_is_refused():
         ({"metric": "queue"}, 28.8),
         ({"metric": "queue", "target": 4}, 32.8),
         ({"metric": "requests"}, 2160.0),
-        ({"metric": "p90_latency"}, 1_600_000.0),
+        ({"metric": "p90_latency"}, 2_400_000.0),
         ({"metric": "p90_latency", "target": 1.5}, 1_500_000.0),
         ({"metric": "gpu", "target": 60}, 60.0),
     ],

@@ -1,4 +1,4 @@
-"""What SageMaker's and Lambda's stacks are both made of: statements, roles, alarms, ARNs."""
+"""What the stacks are all made of: statements, roles, alarms, ARNs, a day's limit of spend."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pilotage.catalog.prices import load_price_book
 from pilotage.errors import UsageError
+from pilotage.ship.cost import monthly_cost
 from pilotage.ship.graph import Join, Ref, Resource
 from pilotage.ship.target import Shipment
+
+_SPEND_MARGIN: Final = 1.5
+# A month of plans and bills has 730 hours.
+_DAYS_A_MONTH: Final = 730 / 24
 
 LOG_DAYS: Final = 30
 """Days that log lines are kept: long enough to look into a month's bill, paid by the GB."""
@@ -249,10 +255,31 @@ def alarm(
 
 
 def daily_limit(shipment: Shipment) -> float | None:
-    """US dollars a day that are too much: as given, or 1.5 times what the plan predicts."""
+    """US dollars a day that are too much: as given, or 1.5 times what the plan predicts.
+
+    None where neither says anything.
+    """
+    return _limit(shipment, 0.0)
+
+
+def bill_limit(shipment: Shipment) -> float | None:
+    """Likewise, of all that bears the deployment's tags; never below the bill of its replicas.
+
+    A plan counts what the load needs; the bill has the replicas that availability adds, too, and
+    what lies around them. It is that of list prices: the user's own are on one machine and not on
+    another, and a template is the same everywhere.
+    """
+    try:
+        total = monthly_cost(shipment, load_price_book(shipment.shipping.region))
+    except UsageError:
+        return daily_limit(shipment)  # A price is not known: the plan's word stands.
+    return _limit(shipment, float(total.desired.usd))
+
+
+def _limit(shipment: Shipment, bill: float) -> float | None:
     given = shipment.shipping.alarms.usd_per_day
     if given is not None:
         return given
-    monthly = shipment.plan.predictions.usd_per_month if shipment.plan else None
-    # A month of plans has 730 hours.
-    return round(1.5 * monthly * 24 / 730, 2) if monthly else None
+    predicted = shipment.plan.predictions.usd_per_month if shipment.plan else None
+    monthly = max(predicted or 0.0, bill)
+    return round(_SPEND_MARGIN * monthly / _DAYS_A_MONTH, 2) if monthly else None

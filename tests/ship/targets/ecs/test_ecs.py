@@ -19,13 +19,16 @@ from shipments import (
     TOPIC,
     captions,
     finance,
+    plan_of,
     receipts,
     shipment,
 )
 
+from pilotage.catalog.prices import load_price_book
 from pilotage.errors import UsageError
 from pilotage.serve.telemetry.logs import configure, log_access
 from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.ship.cost import monthly_cost
 from pilotage.ship.rules import check_rules
 from pilotage.ship.targets import target_of
 from pilotage.ship.targets.ecs.measurements import FILTERS
@@ -557,11 +560,26 @@ def test_a_crash_loop_is_told_from_a_load():
     assert given["TreatMissingData"] == "breaching"
 
 
-def test_a_day_that_costs_half_more_than_predicted_is_too_dear():
-    limit = one(render(receipts()), "AWS::Budgets::Budget")["Budget"]["BudgetLimit"]
-    assert limit == {"Amount": pytest.approx(1.5 * 3270 * 24 / 730, abs=0.01), "Unit": "USD"}
-    told = one(render(receipts(alarms={"usd_per_day": 99.0})), "AWS::Budgets::Budget")
-    assert told["Budget"]["BudgetLimit"]["Amount"] == 99.0
+def day(rendered):
+    return one(rendered, "AWS::Budgets::Budget")["Budget"]["BudgetLimit"]["Amount"]
+
+
+def test_a_day_that_costs_half_more_than_is_to_be_expected_is_too_dear():
+    given = receipts()
+    bill = monthly_cost(given, load_price_book("us-east-1")).desired.usd
+    # The instances alone are what the plan of the test predicts.
+    assert float(bill) > 3270
+    assert day(render(given)) == pytest.approx(1.5 * float(bill) * 24 / 730, abs=0.01)
+    assert day(render(receipts(alarms={"usd_per_day": 99.0}))) == 99.0
+
+
+def test_replicas_that_the_plan_does_not_need_set_no_alarm_off():
+    # The load needs one, availability two: twice what the plan predicts is no surprise.
+    lone = replace(receipts(), plan=plan_of(receipts().deployment, replace(G6E, desired=1), 1700.0))
+    assert day(render(lone)) > 2 * 1700 * 24 / 730
+    # Where no price comes with Pilotage, the plan's word stands.
+    abroad = receipts(region="eu-west-1")
+    assert day(render(abroad)) == pytest.approx(1.5 * 3270 * 24 / 730, abs=0.01)
 
 
 # Tags, what comes before, what cannot be

@@ -6,10 +6,10 @@ from collections import Counter
 
 from pilotage.ship.graph import Graph
 from pilotage.ship.images import ImageFiles
+from pilotage.ship.targets.aws_parts import bill_limit
 from pilotage.ship.targets.ecs.layout import Layout
 from pilotage.ship.targets.ecs.machines import WEIGHTS_MIB_PER_S
 from pilotage.ship.targets.ecs.network import Network
-from pilotage.ship.targets.ecs.spend import usd_per_day
 from pilotage.units import format_duration
 
 _BALANCER_USD = 16.43
@@ -88,7 +88,7 @@ def notes(layout: Layout, network: Network) -> tuple[str, ...]:
     found.append(
         "A new AMI is taken when the stack changes, by new machines only; those that run stay."
     )
-    if usd_per_day(layout) is None:
+    if bill_limit(layout.shipment) is None:
         found.append("No budget: neither the spec nor a plan says what a day should cost.")
     else:
         found.append(

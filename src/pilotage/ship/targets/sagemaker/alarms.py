@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pilotage.ship.graph import Resource
 from pilotage.ship.target import Shipment
-from pilotage.ship.targets.aws_parts import Bound, alarm, daily_limit
+from pilotage.ship.targets.aws_parts import Bound, alarm, bill_limit
 from pilotage.ship.targets.sagemaker.metrics import endpoint_metric, hardware_metric, model_metric
 
 _ERROR_PERCENT: Final = 5.0
@@ -37,7 +37,7 @@ def spend_budget(shipment: Shipment) -> Resource | None:
     CloudWatch has no metric of what one endpoint costs. The tag has to be active as a cost
     allocation tag of the account.
     """
-    limit, topic = daily_limit(shipment), shipment.shipping.alarms.topic_arn
+    limit, topic = bill_limit(shipment), shipment.shipping.alarms.topic_arn
     if limit is None or topic is None:
         return None
     return Resource(

@@ -132,7 +132,7 @@ def _held(shipment: Shipment) -> dict[str, Any]:
             queries = [
                 model_metric(shipment, "ModelLatency", "p90").query("latency", returned=True)
             ]
-            return _customised(queries, seconds * 1e6)
+            return _customised(queries, round(seconds * 1e6, 3))
         case "gpu":
             return _gpu(shipment)
         case other:

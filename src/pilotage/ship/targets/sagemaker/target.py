@@ -7,7 +7,7 @@ from typing import Final
 from pilotage.ship.cloudformation import template
 from pilotage.ship.graph import Attribute, Graph, Ref, Resource
 from pilotage.ship.target import Rendered, Shipment
-from pilotage.ship.targets.aws_parts import checked_name, daily_limit, log_group
+from pilotage.ship.targets.aws_parts import bill_limit, checked_name, log_group
 from pilotage.ship.targets.sagemaker import names
 from pilotage.ship.targets.sagemaker.access import execution_role, security_group
 from pilotage.ship.targets.sagemaker.alarms import alarm_resources, spend_budget
@@ -139,7 +139,7 @@ def _notes(shipment: Shipment, image: Image) -> tuple[str, ...]:
         )
     if shipment.deployment.slo.e2e_p99 is None and shipment.target == "sagemaker":
         found.append("No alarm on latency: the spec promises none (slo.e2e_p99).")
-    if daily_limit(shipment) is None or shipping.alarms.topic_arn is None:
+    if bill_limit(shipment) is None or shipping.alarms.topic_arn is None:
         found.append(
             "No alarm on spend: give shipping.alarms.topic_arn, and usd_per_day or a plan with a "
             "predicted cost."
