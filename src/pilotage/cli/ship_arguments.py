@@ -12,16 +12,18 @@ import typer
 
 from pilotage.cli.fetch import from_environment
 from pilotage.cli.models_client import KEY_VARIABLE
-from pilotage.errors import UsageError
+from pilotage.errors import PilotageError, UsageError
 from pilotage.spec import Portfolio, load, load_file, read_plan
 from pilotage.spec.shipping import TargetName
-from pilotage.units import parse_duration, printable
+from pilotage.units import format_duration, parse_duration, printable
 
 if TYPE_CHECKING:
     from pilotage.ship.lifecycle import Lifecycle
     from pilotage.ship.target import Rendered, Shipment, Target
 
 _TARGETS: Final = get_args(TargetName)
+_LEAST_POLL_S: Final = 0.1
+"""No platform is asked more often: it would throttle, and everybody else with it."""
 
 SpecArgument = Annotated[Path, typer.Argument(metavar="SPEC", help="A spec file (.yaml).")]
 DeploymentOption = Annotated[
@@ -176,7 +178,10 @@ def lifecycle(
     if address is not None and not address.startswith(("http://", "https://")):
         raise UsageError("should begin with http:// or https://", where="--address")
     options = Options(
-        waiting=Waiting(poll_s=parse_duration(poll), limit_s=parse_duration(limit)),
+        waiting=Waiting(
+            poll_s=duration(poll, "--poll", least=_LEAST_POLL_S),
+            limit_s=duration(limit, "--timeout"),
+        ),
         parameters=_pairs(parameters),
         address=address,
         key=os.environ.get(KEY_VARIABLE) or None,
@@ -203,6 +208,21 @@ def _check_canary(spec: Path, shipment: Shipment) -> None:
             where="--canary",
             hint="bedrock-provisioned has none; ship diff says what would be bought",
         )
+
+
+def duration(given: str, flag: str, *, least: float = 0.0) -> float:
+    """Seconds of a flag.
+
+    Raises:
+        UsageError: It is no duration, or shorter than the least; names the flag.
+    """
+    try:
+        found = parse_duration(given)
+    except PilotageError as error:
+        raise UsageError(error.message, where=flag, hint=error.hint) from None
+    if found < least:
+        raise UsageError(f"should be at least {format_duration(least)}", where=flag)
+    return found
 
 
 def _pairs(given: Sequence[str]) -> Mapping[str, str]:

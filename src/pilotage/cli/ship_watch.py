@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from pilotage.cli.models_client import KEY_VARIABLE
 from pilotage.cli.ship_arguments import (
     AddressOption,
     CanaryOption,
@@ -15,12 +17,12 @@ from pilotage.cli.ship_arguments import (
     PlanOption,
     SpecArgument,
     TargetOption,
+    duration,
     lifecycle,
     shipped,
 )
 from pilotage.cli.ship_screen import output, print_json, show_status
 from pilotage.errors import UsageError
-from pilotage.units import parse_duration
 
 
 def status(
@@ -63,7 +65,7 @@ def logs(
     if not isinstance(how, HasLogs):
         raise UsageError(f"{wanted.shipment.target} keeps no logs of replicas", where="--target")
     console = output()
-    found = how.logs(wanted.shipment, since_s=parse_duration(since), most=lines, follow=follow)
+    found = how.logs(wanted.shipment, since_s=duration(since, "--since"), most=lines, follow=follow)
     for one in found:
         if as_json:
             told = {"at": one.at.isoformat(), "stream": one.stream, "text": one.text}
@@ -90,22 +92,27 @@ def smoke(
     The API key is taken from PILOTAGE_API_KEY. Exit code 1 if a completion fails.
     """
     from pilotage.ship.lifecycle import HasEndpoint, HasWeights  # noqa: PLC0415
-    from pilotage.ship.lifecycle.asking import HttpEndpoint  # noqa: PLC0415
+    from pilotage.ship.lifecycle.asking import Endpoint, HttpEndpoint  # noqa: PLC0415
     from pilotage.ship.lifecycle.asking import smoke as smoke_test  # noqa: PLC0415
 
     wanted = shipped(spec, deployment, target, plan, alone=canary)
     shipment = wanted.shipment
-    how = lifecycle(wanted, address=address)
-    if isinstance(how, HasEndpoint):
-        endpoint = how.endpoint(shipment)
+    key = os.environ.get(KEY_VARIABLE) or None
+    endpoint: Endpoint
+    weights: tuple[str, ...] = ()
+    if address is not None and shipment.target == "terraform":
+        # What another tool applies is known here by the address that is given.
+        endpoint = HttpEndpoint(address=address, key=key)
     else:
-        found = address or how.status(shipment).address
-        if found is None:
-            raise UsageError("has no address that is known here", where="--address")
-        import os  # noqa: PLC0415
-
-        endpoint = HttpEndpoint(address=found, key=os.environ.get("PILOTAGE_API_KEY") or None)
-    weights = how.weights(shipment) if isinstance(how, HasWeights) else ()
+        how = lifecycle(wanted, address=address)
+        if isinstance(how, HasEndpoint):
+            endpoint = how.endpoint(shipment)
+        else:
+            found = address or how.status(shipment).address
+            if found is None:
+                raise UsageError("has no address that is known here", where="--address")
+            endpoint = HttpEndpoint(address=found, key=key)
+        weights = how.weights(shipment) if isinstance(how, HasWeights) else ()
     done = smoke_test(
         endpoint,
         shipment.deployment.model_name,

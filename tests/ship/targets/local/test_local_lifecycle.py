@@ -340,3 +340,26 @@ def test_the_endpoint_is_the_balancer(local: Local) -> None:
     endpoint = local.lifecycle.endpoint(local.shipment())
     assert endpoint == HttpEndpoint(address=f"http://127.0.0.1:{local.port}")
     assert local.lifecycle.weights(local.shipment()) == ("used where they lie, outside the cache",)
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[]"])
+def test_state_that_a_power_cut_left_unreadable_is_gone_on_from(local: Local, garbage: str) -> None:
+    local.apply()
+    running = local.pids()
+    supervisor = local.supervisor()
+    supervisor.kill()
+    supervisor.wait()
+    for name in ("running.json", "wanted.json"):
+        (local.run.path / name).write_text(garbage)
+    assert local.status().state in ("unreadable", "stopped", "unsupervised")
+    local.apply()
+    assert local.status().state == "running"
+    assert local.pids() == running, "found by their command lines, and kept"
+    supervisor = local.supervisor()
+    supervisor.kill()
+    supervisor.wait()
+    for name in ("running.json", "wanted.json"):
+        (local.run.path / name).write_text(garbage)
+    assert local.destroy().existed
+    assert processes_of(local.home) == []
+    assert not local.destroy().existed

@@ -179,7 +179,7 @@ def _listed(text: str) -> list[dict[str, Any]]:
 
 def _failure(verb: str, stderr: str) -> TargetError:
     lines = [one for one in stderr.splitlines() if one.strip() and not _CHATTER.match(one)]
-    said = printable(" ".join(" ".join(lines).split()))[:600] or "without a word"
+    said = printable(" ".join(" ".join(lines).split()))[:600].rstrip(".?") or "without a word"
     lost = ("connection to the server", "no configuration", "Unable to connect", "does not exist",
             "was refused", "no such host", "i/o timeout", "deadline exceeded")  # fmt: skip
     if any(one in said for one in lost) and "progress deadline" not in said:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
-from pilotage.errors import ResourceError
+from pilotage.errors import PilotageError, ResourceError
 from pilotage.ship.targets.local.processes import Revision
 from pilotage.ship.targets.local.run_folder import RunFolder
+from pilotage.ship.targets.local.started import strays
 from pilotage.ship.targets.local.status import alive_units
 
 
@@ -18,6 +20,11 @@ def check_ports(folder: RunFolder, revision: Revision) -> None:
         ResourceError: A port is taken by something else, or the address is not this machine's.
     """
     ours = {unit["process"]["address"] for unit in alive_units(folder).values()}
+    # Started, and never written down: a supervisor was killed in between. The next one finds them.
+    for spec, _ in strays(folder.revisions):
+        with suppress(PilotageError):
+            kept = folder.revision(spec.parent.name).processes
+            ours |= {one.address for one in kept if one.spec == spec.name}
     for process in revision.processes:
         if process.address in ours:
             continue

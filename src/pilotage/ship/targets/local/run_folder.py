@@ -60,7 +60,11 @@ class RunFolder:
         return (self.path / "wanted.json").exists()
 
     def wanted(self) -> str | None:
-        """Id of the revision that should run; None if nothing should."""
+        """Id of the revision that should run; None if nothing should.
+
+        Raises:
+            StoreError: It cannot be read. Nothing is not meant by that: nobody said so.
+        """
         found = self._read("wanted.json").get("revision")
         return found if isinstance(found, str) else None
 
@@ -69,8 +73,13 @@ class RunFolder:
         self._write("wanted.json", {"revision": revision})
 
     def running(self) -> dict[str, Any]:
-        """What the supervisor last wrote; empty before it did."""
-        return self._read("running.json")
+        """What the supervisor last wrote; empty before it did, and where it cannot be read.
+
+        It is only a record: what really runs is found by its command lines, too.
+        """
+        with contextlib.suppress(StoreError):
+            return self._read("running.json")
+        return {}
 
     def write_running(self, data: dict[str, Any]) -> None:
         """Keep what runs, for ``status`` and for the next supervisor."""
@@ -147,10 +156,10 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"cannot be read: {error}", where=str(self.path / name), hint="Apply again"
-            ) from None
-        return data if isinstance(data, dict) else {}
+            raise _unreadable(self.path / name, str(error)) from None
+        if not isinstance(data, dict):
+            raise _unreadable(self.path / name, "it holds no object")
+        return data
 
     def _write(self, name: str, data: dict[str, Any]) -> None:
         half = self.path / f".{name}.{os.getpid()}"
@@ -158,6 +167,14 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             half.write_text(json.dumps(data, indent=1), encoding="utf-8")
             half.replace(self.path / name)
+
+
+def _unreadable(path: Path, why: str) -> StoreError:
+    return StoreError(
+        f"cannot be read: {why}",
+        where=str(path),
+        hint="Apply again, or destroy: either writes it anew",
+    )
 
 
 @contextlib.contextmanager

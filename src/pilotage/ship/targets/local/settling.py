@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
-from pilotage.errors import ServeError
+from pilotage.errors import ServeError, StoreError
 from pilotage.ship.lifecycle.progress import Note, Say, Step
 from pilotage.ship.targets.local.local_logs import last_lines
 from pilotage.ship.targets.local.processes import Revision
@@ -21,7 +22,9 @@ _SHOWN_LINES: Final = 12
 
 def is_settled(folder: RunFolder, revision: Revision) -> bool:
     """Whether a revision is wanted, a supervisor lives, and all runs as it says."""
-    return folder.wanted() == revision.id and supervised(folder).get("settled") == revision.id
+    with suppress(StoreError):  # it is written anew
+        return folder.wanted() == revision.id and supervised(folder).get("settled") == revision.id
+    return False
 
 
 def await_settled(folder: RunFolder, revision: Revision, say: Say) -> None:

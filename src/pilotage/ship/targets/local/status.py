@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from pilotage.errors import StoreError
 from pilotage.ship.lifecycle.outcome import Replicas, Status
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.local.run_folder import RunFolder
@@ -80,7 +81,11 @@ def status_of(folder: RunFolder, shipment: Shipment) -> Status:
 
 
 def _state(folder: RunFolder, units: dict[str, Any], ready: dict[str, bool]) -> str:
-    wanted, here = folder.wanted(), supervised(folder)
+    try:
+        wanted = folder.wanted()
+    except StoreError:
+        return "unreadable"
+    here = supervised(folder)
     if wanted is None:
         return "stopping" if ready else "stopped"
     if not here:
