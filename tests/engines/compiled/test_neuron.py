@@ -107,6 +107,11 @@ def order(tmp_path, **changes):
     return Order(**facts | changes)
 
 
+def smallest(tmp_path, **changes):
+    """An order of one network, for tests of what does not depend on shapes."""
+    return order(tmp_path, buckets=(8,), batches=(1,), **changes)
+
+
 def slice_of(*cores):
     return DeviceSlice(worker=0, kind="neuron", cores=(0,), devices=cores)
 
@@ -161,7 +166,7 @@ def test_from_a_model_to_answers(tiny, tmp_path, sdk, chips, task):
 
 def test_every_core_of_a_worker_has_a_copy(tiny, tmp_path, sdk, chips):
     files, neuron = compiler(tiny())
-    compile_artifact(order(tmp_path), files, neuron)
+    compile_artifact(order(tmp_path, buckets=(16,), batches=(1,)), files, neuron)
     engine = opened(tmp_path / "out", slice_of(6, 7))
     assert sdk.cores == [0, 1]  # as this process sees them: the others are hidden from it
     assert engine.info.engine.endswith("2 copies")
@@ -172,9 +177,9 @@ def test_no_device_to_check_on(tiny, tmp_path, sdk, monkeypatch):
     monkeypatch.setattr(neuron_target, "discover", lambda: SimpleNamespace(neuron=[]))
     files, neuron = compiler(tiny())
     with pytest.raises(UsageError, match=r"no device here to check.*--unchecked"):
-        compile_artifact(order(tmp_path), files, neuron)
+        compile_artifact(smallest(tmp_path), files, neuron)
     assert not (tmp_path / "out").exists()
-    manifest = compile_artifact(order(tmp_path, unchecked=True), files, neuron)
+    manifest = compile_artifact(smallest(tmp_path, unchecked=True), files, neuron)
     assert sdk.traced[-1][2]["cpu_backend"] is True
     assert {network.parity for network in manifest.networks} == {None}
 
@@ -183,7 +188,7 @@ def test_inferentia_1_has_a_library_of_its_own(tiny, tmp_path, sdk, monkeypatch)
     found = [SimpleNamespace(version=1)]
     monkeypatch.setattr(neuron_target, "discover", lambda: SimpleNamespace(neuron=found))
     files, neuron = compiler(tiny(), INF1, dtype="fp32")
-    manifest = compile_artifact(order(tmp_path), files, neuron)
+    manifest = compile_artifact(smallest(tmp_path), files, neuron)
     assert sdk.traced[0][2] == {"compiler_args": ["--fast-math", "none"]}
     assert manifest.compiler == "torch-neuron 0.0-stand-in"
     assert manifest.device == "Inferentia (inf1, NeuronCore-v1)"
@@ -205,7 +210,7 @@ def test_what_the_compiler_refuses_is_named(tiny, tmp_path, sdk, chips):
 
 def test_only_our_own_bytes_are_loaded(tiny, tmp_path, sdk, chips):
     files, neuron = compiler(tiny())
-    compile_artifact(order(tmp_path), files, neuron)
+    compile_artifact(smallest(tmp_path), files, neuron)
     path = tmp_path / "out" / "networks" / "8x1.pt"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -267,7 +272,7 @@ def test_what_it_needs(tiny, onnx_folder, tmp_path, sdk, chips):
 
 def test_a_file_that_the_manifest_does_not_place(tiny, tmp_path, sdk, chips):
     files, neuron = compiler(tiny())
-    compile_artifact(order(tmp_path, buckets=(8,), batches=(1,)), files, neuron)
+    compile_artifact(smallest(tmp_path), files, neuron)
     path = tmp_path / "out" / "compiled.json"
     data = json.loads(path.read_text())
     data["networks"][0]["file"] = None
