@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -56,6 +57,20 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The plan of `SPEC`, as --json prints it."""
+    home = tmp_path_factory.mktemp("planned")
+    path = home / "chat.yaml"
+    path.write_text(SPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PILOTAGE_HOME", str(home))
+        result = run(str(path), *FEW, "--json")
+    assert result.exit_code == 0, result.output
+    data: dict[str, Any] = json.loads(result.output)
+    return data
+
+
 def test_a_plan_is_a_page_a_file_and_html(spec: Path) -> None:
     output, html = spec.with_suffix(".json"), spec.with_suffix(".html")
     result = run(str(spec), *FEW, "-o", str(output), "--html", str(html))
@@ -71,19 +86,17 @@ def test_a_plan_is_a_page_a_file_and_html(spec: Path) -> None:
     assert html.read_text().startswith("<!")
 
 
-def test_json_is_the_plan(spec: Path) -> None:
-    result = run(str(spec), *FEW, "--json")
-    data = json.loads(result.output)
-    assert data["schema"] == "pilotage.plan/1"
-    assert {row["of"] for row in data["sensitivity"]} == {"load", "length"}
+def test_json_is_the_plan(planned: dict[str, Any]) -> None:
+    assert planned["schema"] == "pilotage.plan/1"
+    assert {row["of"] for row in planned["sensitivity"]} == {"load", "length"}
 
 
-def test_flags_stand_for_the_spec(spec: Path) -> None:
+def test_flags_stand_for_the_spec(spec: Path, planned: dict[str, Any]) -> None:
+    del spec
     command = ("hf://Qwen/Qwen2.5-1.5B-Instruct", "--rate", "3/s", "--prompt-tokens", "200:600")
     more = ("--completion-tokens", "40:100", "--ttft-p99", "1s", "--max-model-len", "4096")
     by_flags = json.loads(run(*command, *more, *FEW, "--json").output)
-    by_spec = json.loads(run(str(spec), *FEW, "--json").output)
-    assert by_flags["deployment"] == by_spec["deployment"]
+    assert by_flags["deployment"] == planned["deployment"]
 
 
 def test_nothing_fits_is_an_answer_with_exit_code_1(spec: Path) -> None:

@@ -218,3 +218,13 @@ class TestBadInput:
     def test_an_impossible_promise_of_no_time(self) -> None:
         with pytest.raises(UsageError, match="above 0"):
             check(dataclasses.replace(question(), demand=demand(ttft_p99=0.0)))
+
+
+def test_without_headroom_the_choice_and_its_price_are_the_same(small: Found) -> None:
+    quick = search(question(), PRICES, headroom=False).plan
+    assert small.plan.chosen is not None
+    assert quick.chosen is not None
+    assert quick.chosen.configuration == small.plan.chosen.configuration
+    assert cost(quick) == cost(small.plan)
+    assert quick.chosen.estimate is not None
+    assert quick.chosen.estimate.requests_per_s == 5

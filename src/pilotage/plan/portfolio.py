@@ -100,7 +100,7 @@ def _relaxations(
         before = _usd(one.plan)
         for what, changed in steps(question):
             try:
-                after = _usd(search(changed, prices).plan)
+                after = _usd(search(changed, prices, headroom=False).plan)
             except UsageError:
                 continue
             if after < before * 0.99:

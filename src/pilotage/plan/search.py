@@ -44,6 +44,7 @@ def search(
     *,
     extra: Iterable[Option] = (),
     now: datetime | None = None,
+    headroom: bool = True,
 ) -> Found:
     """The cheapest deployment that fits, keeps every promise and stays within the budget.
 
@@ -52,6 +53,9 @@ def search(
         prices: Of the region.
         extra: Options that were judged elsewhere, such as this very machine.
         now: When; for the plan's date.
+        headroom: Whether to find out what the plan would carry beyond the peak. Without, its
+            `requests_per_s` is the peak itself and idle capacity is taken to be all beyond the
+            mean; the choice and its price are the same.
 
     Raises:
         SpecError: The question contradicts itself.
@@ -68,7 +72,7 @@ def search(
         *(Judged(option=one) for one in without_engine(question)),
         *(Judged(option=one) for one in extra),
     ]
-    judged, chosen = _chosen(offers, sizer, judged)
+    judged, chosen = _chosen(offers, sizer, judged, headroom=headroom)
     nearest = _misfits(offers, misfits)
     plan = dataclasses.replace(
         plan_of(offers, judged, chosen, nearest),
@@ -122,7 +126,7 @@ def _provided(question: Question) -> Iterable[Strategy]:
 
 
 def _chosen(
-    offers: Offers, sizer: Sizer, judged: list[Judged]
+    offers: Offers, sizer: Sizer, judged: list[Judged], *, headroom: bool
 ) -> tuple[list[Judged], Judged | None]:
     """The cheapest feasible one, seen to hold in a long simulation."""
     confirmed: set[int] = set()
@@ -131,7 +135,7 @@ def _chosen(
         first = next((one for one in judged if one.option.feasible), None)
         if first is None or first.sized is None or id(first.sized) in confirmed:
             return judged, first
-        sure = sizer.confirm(first.sized)
+        sure = sizer.confirm(first.sized, headroom=headroom)
         confirmed.add(id(sure))
         old = first.sized
         judged = [one for one in judged if one.sized is not old]

@@ -134,8 +134,13 @@ class Sizer:
             simulation=runs[held],
         )
 
-    def confirm(self, sized: Sized) -> Sized:
-        """The same with a longer simulation; with a copy more where that finds it short."""
+    def confirm(self, sized: Sized, *, headroom: bool = True) -> Sized:
+        """The same with a longer simulation; with a copy more where that finds it short.
+
+        Args:
+            sized: What `size` found.
+            headroom: Whether to find out what the copies would carry beyond the peak, too.
+        """
         copies = sized.copies
         simulation = sized.simulation
         for _ in range(4):
@@ -150,7 +155,7 @@ class Sizer:
             copies=copies,
             simulation=simulation,
             obstacles=obstacles,
-            capacity=self._highest(sized.rated, copies),
+            capacity=self._highest(sized.rated, copies) if headroom else sized.capacity,
         )
 
     def _highest(self, rated: Rated, copies: int) -> float:
