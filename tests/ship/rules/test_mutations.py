@@ -11,12 +11,13 @@ from typing import Any
 import good_renders as good
 import pytest
 import ship_plans
+import yaml
 from good_renders import GONE, Case, Edit, add, ami, both, call, manifest, put
 
 from pilotage.ship.graph import Ref, Resource
 from pilotage.ship.rules import RULES, check_rules
 from pilotage.ship.sizing_of import prepare
-from pilotage.ship.target import Shipment
+from pilotage.ship.target import Rendered, Shipment
 from pilotage.ship.targets import target_of
 from pilotage.spec import load
 from pilotage.spec.shipping import TargetName
@@ -66,6 +67,18 @@ def statement(**fields: Any) -> Edit:
     value = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::x/*", **fields}
     path = ("Policies", 0, "PolicyDocument", "Statement")
     return put(_ROLE, *path, "+", value=value)
+
+
+def claimed(rendered: Rendered) -> Rendered:
+    """A claim that one node may mount, under pods of several replicas."""
+    claim = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "one", "labels": {"app.kubernetes.io/managed-by": "pilotage"}},
+        "spec": {"accessModes": ["ReadWriteOnce"]},
+    }  # fmt: skip
+    volume = {"name": "weights", "persistentVolumeClaim": {"claimName": "one"}}
+    edited = manifest("Deployment", *_POD, "volumes", "+", value=volume)(rendered)
+    return replace(edited, files={**edited.files, "claim.yaml": yaml.safe_dump(claim)})
 
 
 _WARM = Resource(
@@ -344,6 +357,12 @@ ELSEWHERE: list[tuple[str, Callable[[], Case], Edit]] = [
         good.kubernetes,
         manifest("Deployment", *_POD, "terminationGracePeriodSeconds", value=5),
     ),
+    (
+        "k8s-stop",
+        good.kubernetes,
+        pod("lifecycle", value={"preStop": {"sleep": {"seconds": 3600}}}),
+    ),
+    ("k8s-claim", good.kubernetes, claimed),
     ("k8s-memory", good.kubernetes, pod("resources", "limits", "memory", value="900Gi")),
     (
         "k8s-privileges",

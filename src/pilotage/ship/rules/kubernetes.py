@@ -12,6 +12,8 @@ from pilotage.ship.target import Rendered, Shipment
 from pilotage.units import UnitError, parse_size
 
 _DEFAULT_GRACE: Final = 30
+_KSERVE_PRE_STOP: Final = 15.0
+"""Of the preset of KServe 0.20."""
 _MIB: Final = 1 << 20
 _KUBERNETES: Final = "Kubernetes documentation"
 
@@ -93,19 +95,59 @@ def _k8s_disruption(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]
 @rule(
     "k8s-stop",
     what="SIGKILL comes while requests that were promised an end are still running.",
-    limit="terminationGracePeriodSeconds is at least the drain deadline",
-    source=f"{_KUBERNETES}: 30 s by default",
+    limit="terminationGracePeriodSeconds is at least the drain deadline and what preStop sleeps, "
+    "which is part of it",
+    source=f"{_KUBERNETES}: 30 s by default; container lifecycle hooks",
 )
 def _k8s_stop(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]:
-    needed = shipment.sizing.drain_s
     for pod in pods(rendered):
+        sleeps = number(at(pod.serving[1], "lifecycle", "preStop", "sleep", "seconds")) or 0
+        if pod.filled_in:
+            sleeps = _KSERVE_PRE_STOP
+        needed = shipment.sizing.drain_s + sleeps
         value = number(pod.spec.get("terminationGracePeriodSeconds"))
-        if pod.stays and (_DEFAULT_GRACE if value is None else value) < needed:
+        value = _DEFAULT_GRACE if value is None else value
+        if pod.stays and value < needed:
             yield Finding(
                 f"{pod.where}.terminationGracePeriodSeconds",
-                f"{_DEFAULT_GRACE if value is None else value:g} s, the drain takes {needed} s",
-                f"Set it to {shipment.sizing.stop_s}",
+                f"{value:g} s, the drain takes {shipment.sizing.drain_s} s after {sleeps:g} s of "
+                "preStop",
+                f"Set it to {max(shipment.sizing.stop_s, shipment.sizing.drain_s) + sleeps:g}",
             )
+
+
+@rule(
+    "k8s-claim",
+    what="The second pod waits without an end for a volume that the first one's node holds, and "
+    "the rollout with it.",
+    limit="a claim that one node may mount has one pod: one replica, replaced without a pod beside "
+    "it (maxSurge 0); more have volumes of their own",
+    source=f"{_KUBERNETES}, persistent volumes: access modes",
+)
+def _k8s_claim(rendered: Rendered, shipment: Shipment) -> Iterator[Finding]:
+    single = {
+        at(document, "metadata", "name"): where
+        for where, document in documents(rendered)
+        if document.get("kind") == "PersistentVolumeClaim"
+        and not set(items(document, "spec", "accessModes")) & {"ReadWriteMany", "ReadOnlyMany"}
+    }
+    surge = any(
+        _share(at(document, "spec", *path, "rollingUpdate", "maxSurge", default="25%"), 4) > 0
+        for _, document in documents(rendered)
+        for path in (("strategy",), ("predictor", "deploymentStrategy"))
+        if at(document, "spec", *path) is not None
+        and at(document, "spec", *path, "type") != "Recreate"
+    )
+    for pod in pods(rendered):
+        for volume in items(pod.spec, "volumes"):
+            name = at(volume, "persistentVolumeClaim", "claimName")
+            if name in single and (shipment.sizing.max_replicas > 1 or surge):
+                yield Finding(
+                    f"{pod.where}.volumes[{name}]",
+                    f"ReadWriteOnce, {shipment.sizing.max_replicas} replica(s)"
+                    + (" and one more in a rollout" if surge else ""),
+                    "Take an ephemeral volume for each pod, or maxSurge: 0 with one replica",
+                )
 
 
 @rule(
@@ -226,6 +268,7 @@ KUBERNETES_RULES: Final = (
     _k8s_shm,
     _k8s_disruption,
     _k8s_stop,
+    _k8s_claim,
     _k8s_memory,
     _k8s_privileges,
     _k8s_scaling,

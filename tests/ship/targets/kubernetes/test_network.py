@@ -1,10 +1,13 @@
 """Who reaches the model."""
 
+from typing import Any
+
 import pytest
 import shipments
-from kubernetes_manifests import by_kind, finance, receipts, render, to
+from kubernetes_manifests import by_kind, captions, finance, receipts, render, to
 
 from pilotage.errors import UsageError
+from pilotage.ship.target import Shipment
 
 
 def test_within_the_cluster_unless_it_is_public() -> None:
@@ -50,6 +53,20 @@ def test_traces_may_leave_to_their_collector() -> None:
     told = replace(shipment, deployment=shipment.deployment.model_copy(update={"serving": serving}))
     ports = by_kind(told)["NetworkPolicy"]["spec"]["egress"][1]["ports"]
     assert [one["port"] for one in ports] == [443, 4318]
+
+
+def test_weights_in_s3_have_an_identity_that_is_not_the_nodes() -> None:
+    def out(shipment: Shipment) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = by_kind(shipment)["NetworkPolicy"]["spec"]["egress"]
+        return [one for one in found if "to" in one]
+
+    stored = captions()
+    assert stored.deployment.model.source.startswith("s3://")
+    (agent,) = out(stored)
+    assert agent["to"] == [{"ipBlock": {"cidr": "169.254.170.23/32"}}]
+    assert "pod-identity" in render(stored).files["README.md"]
+    assert out(receipts()) == []
+    assert "pod-identity" not in render(receipts()).files["README.md"]
 
 
 def test_metrics_are_read_with_a_key() -> None:

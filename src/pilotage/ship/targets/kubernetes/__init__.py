@@ -64,6 +64,8 @@ class KubernetesTarget:
             "prometheus-operator (ServiceMonitor, PrometheusRule)",
             "Grafana with the sidecar of its Helm chart, for the dashboard",
         ]
+        if kept.kind != "node":
+            needs.append("a default storage class, whose volumes are ReadWriteOnce at least")
         if keda:
             needs.append("KEDA 2.12 or later")
         elif scaled.manifests:

@@ -12,6 +12,8 @@ from pilotage.ship.targets.kubernetes.names import ACCESS_LABEL, Manifest, manif
 
 _HTTPS: Final = 443
 _DNS: Final = 53
+_POD_IDENTITY: Final = "169.254.170.23/32"
+"""EKS's Pod Identity agent, on each node; it answers over plain HTTP (EKS User Guide)."""
 _AWS: Final = "service.beta.kubernetes.io/aws-load-balancer"
 
 
@@ -74,6 +76,9 @@ def service(shipment: Shipment) -> Manifest:
 def network_policy(shipment: Shipment) -> Manifest:
     """In: the namespace itself, namespaces labelled for it, the named networks. Out: DNS, HTTPS.
 
+    Weights in S3 take an identity: that of the service account, over HTTPS or from EKS's agent on
+    the node. The node's own (169.254.169.254) stays shut.
+
     Behind a public load balancer requests and health checks come from its own addresses, which
     nobody knows beforehand: there its security group alone holds who may come.
     """
@@ -87,6 +92,11 @@ def network_policy(shipment: Shipment) -> Manifest:
     collector = urlsplit(shipment.deployment.serving.otlp_endpoint or "").port
     if collector not in (None, _HTTPS):
         outward.append({"port": collector, "protocol": "TCP"})
+    source = shipment.shipping.weights_uri or shipment.deployment.model.source
+    identity: list[dict[str, Any]] = []
+    if source.startswith("s3://"):
+        agent = {"ipBlock": {"cidr": _POD_IDENTITY}}
+        identity.append({"to": [agent], "ports": [{"port": 80, "protocol": "TCP"}]})
     return manifest(
         shipment,
         "networking.k8s.io/v1",
@@ -103,6 +113,7 @@ def network_policy(shipment: Shipment) -> Manifest:
             "egress": [
                 {"ports": [{"port": _DNS, "protocol": kind} for kind in ("UDP", "TCP")]},
                 {"ports": outward},
+                *identity,
             ],
         },
     )

@@ -73,12 +73,23 @@ Secrets are yours: they were not made here, and stay.
 
 ## Know
 
-{_list((*notes, *_access(shipment)))}
+{_list((*notes, *_identity(shipment), *_access(shipment)))}
 
 ## Numbers
 
 {_list(shipment.sizing.notes or ("None were given.",))}
 """
+
+
+def _identity(shipment: Shipment) -> tuple[str, ...]:
+    source = shipment.shipping.weights_uri or shipment.deployment.model.source
+    if not source.startswith("s3://"):
+        return ()
+    return (
+        f"Weights come from {source}: give the service account a role that may read them, by EKS "
+        "Pod Identity (`aws eks create-pod-identity-association`) or IRSA (the annotation "
+        "`eks.amazonaws.com/role-arn`). The node's role is out of the pods' reach.",
+    )
 
 
 def _access(shipment: Shipment) -> tuple[str, ...]:
