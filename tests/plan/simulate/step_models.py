@@ -27,6 +27,7 @@ class Affine:
         )
 
     floor_s = step_s
+    steps_s = step_s  # a sum of products: arrays of batches go through it as they are
 
 
 @dataclass(frozen=True)
