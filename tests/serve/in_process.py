@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -32,7 +33,7 @@ def pilotage(
     words = ["pilotage", *map(str, arguments)]
     interrupt = signal.getsignal(signal.SIGINT)  # which `main` leaves ignored: its process ends
     try:
-        with pytest.MonkeyPatch.context() as patch:
+        with _logging_as_it_was(), pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder or os.curdir)
             for name, value in (environment or {}).items():
                 if value is None:
@@ -51,3 +52,16 @@ def pilotage(
     code = ended.value.code
     assert isinstance(code, int | None)
     return CompletedProcess(words, code or 0, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _logging_as_it_was() -> Iterator[None]:
+    """A server says where its log goes, and which of it, for its whole process."""
+    root, own = logging.getLogger(), logging.getLogger("pilotage")
+    handlers, levels = list(root.handlers), (root.level, own.level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        own.setLevel(levels[1])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from in_process import pilotage
 from running import run_serve, serving
 
 
@@ -22,6 +23,13 @@ def one_line(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, stderr
     return lines[0]
+
+
+def refused_serve(*flags: str, **environment: str) -> tuple[int, str]:
+    """`pilotage serve` in this process, which `test_a_taken_port` runs as one."""
+    done = pilotage("serve", *flags, environment=environment)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +47,7 @@ def test_a_taken_port() -> None:
 
 
 def test_no_memory_for_the_kv_cache() -> None:
-    code, stderr = run_serve("--port", "0", "--kv-cache", "900TiB")
+    code, stderr = refused_serve("--port", "0", "--kv-cache", "900TiB")
     assert code == 1
     assert "no memory for a KV cache of 900TiB" in one_line(stderr)
 
@@ -48,7 +56,7 @@ def test_a_truncated_model(embedded_model: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     with embedded_model.open("rb") as whole:
         cut.write_bytes(whole.read(30_000_000))
-    code, stderr = run_serve(str(cut), "--port", "0")
+    code, stderr = refused_serve(str(cut), "--port", "0")
     assert code == 1
     assert "cut.gguf: truncated" in one_line(stderr)
 
@@ -56,19 +64,19 @@ def test_a_truncated_model(embedded_model: Path, tmp_path: Path) -> None:
 def test_a_corrupt_model(tmp_path: Path) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(range(256)) * 10)
-    code, stderr = run_serve(str(bad), "--port", "0")
+    code, stderr = refused_serve(str(bad), "--port", "0")
     assert code == 1
     assert "bad.gguf" in one_line(stderr)
 
 
 def test_no_such_model() -> None:
-    code, stderr = run_serve("./nowhere.gguf", "--port", "0")
+    code, stderr = refused_serve("./nowhere.gguf", "--port", "0")
     assert code == 1
     assert "nowhere.gguf" in one_line(stderr)
 
 
 def test_a_source_of_an_unknown_kind() -> None:
-    code, stderr = run_serve("ftp://host/model.gguf", "--port", "0")
+    code, stderr = refused_serve("ftp://host/model.gguf", "--port", "0")
     assert code == 2
     assert "ftp" in one_line(stderr)
 
@@ -76,7 +84,7 @@ def test_a_source_of_an_unknown_kind() -> None:
 def test_a_cache_folder_that_cannot_be_written(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    code, stderr = run_serve("--port", "0", environment={"PILOTAGE_HOME": str(blocked)})
+    code, stderr = refused_serve("--port", "0", PILOTAGE_HOME=str(blocked))
     assert code == 1
     assert str(blocked) in one_line(stderr)
 
@@ -95,13 +103,13 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(full_disk: Path) -> None:
-    code, stderr = run_serve("--port", "0", environment={"PILOTAGE_HOME": str(full_disk)})
+    code, stderr = refused_serve("--port", "0", PILOTAGE_HOME=str(full_disk))
     assert code == 1
     assert "disk" in one_line(stderr) or "space" in one_line(stderr)
 
 
 def test_the_world_without_keys(tmp_path: Path) -> None:
-    code, stderr = run_serve(
+    code, stderr = refused_serve(
         "--host", "0.0.0.0", "--port", "0", "--api-keys", str(tmp_path / "keys.json")
     )
     assert code == 2
@@ -110,12 +118,12 @@ def test_the_world_without_keys(tmp_path: Path) -> None:
 
 
 def test_a_wrong_flag_and_a_wrong_spec(tmp_path: Path) -> None:
-    code, stderr = run_serve("--ttft-p99", "soon")
+    code, stderr = refused_serve("--ttft-p99", "soon")
     assert code == 2
     assert "--ttft-p99" in one_line(stderr)
     spec = tmp_path / "spec.yaml"
     spec.write_text("name: x\nserving:\n  prot: 80\n")
-    code, stderr = run_serve(str(spec))
+    code, stderr = refused_serve(str(spec))
     assert code == 2
     assert 'spec.yaml:3: serving.prot: unknown key; did you mean "port"?' in stderr
 
