@@ -40,6 +40,11 @@ def make(folder, sizes, seed):
     return Manifest("test://model", "rev", tuple(entries))
 
 
+def until_bytes_come(server, begun, process):
+    while server.count() == begun and process.is_alive():
+        time.sleep(0.002)
+
+
 def rehearse(tmp_path, wanted):
     """Kill until `wanted` transfers were hit; check all bytes at each one's end.
 
@@ -60,7 +65,10 @@ def rehearse(tmp_path, wanted):
                 process = context.Process(target=child, args=(manifest, server.port, folder))
                 process.start()
                 if kills < wanted:
-                    process.join(chance.uniform(0.0, 0.25))
+                    # A kill before the first byte is rehearsed now and then; it does not count.
+                    if chance.random() < 0.9:
+                        until_bytes_come(server, begun, process)
+                    process.join(chance.uniform(0.0, 0.2))
                     process.kill()
                 process.join()
                 if process.exitcode == -9 and server.count() > begun:
