@@ -169,7 +169,9 @@ def _markets(
 ) -> list[Charge]:
     """On demand the base and what of the rest is no spot, rounded up as the group does it."""
     scaling = shipment.shipping.scaling
-    base = min(instances, scaling.on_demand_base) if scaling.spot_share else instances
+    # The spec's base is of replicas.
+    kept = math.ceil(scaling.on_demand_base / shipment.sizing.tasks_per_instance)
+    base = min(instances, kept) if scaling.spot_share else instances
     on_demand = base + math.ceil((instances - base) * (1 - scaling.spot_share))
     found: list[Charge] = []
     for market, count in (("on-demand", on_demand), ("spot", instances - on_demand)):

@@ -32,6 +32,7 @@ from pilotage.ship.cost import monthly_cost
 from pilotage.ship.rules import check_rules
 from pilotage.ship.targets import target_of
 from pilotage.ship.targets.ecs.measurements import FILTERS
+from pilotage.ship.targets.ecs.user_data import OWN_VOLUME
 from pilotage.spec import Deployment, parse
 
 HUB = {"network": {"vpc_id": "vpc-0a1b2c3d4e5f60718"}}
@@ -238,6 +239,21 @@ def test_spot_machines_drain_and_have_an_on_demand_base():
     assert not list(rendered.graph.of_type("AWS::AutoScaling::WarmPool"))
 
 
+def test_the_base_on_demand_is_of_replicas_where_several_share_a_machine():
+    shared = replace(
+        G5, instance_type="g5.12xlarge", task_cpu=11776, task_memory_mib=47104,
+        tasks_per_instance=4, desired=8, max_replicas=8,
+    )  # fmt: skip
+    given = receipts(shared, scaling={"spot_share": 1.0, "on_demand_base": 5})
+    group = one(render(given), "AWS::AutoScaling::AutoScalingGroup")
+    distribution = group["MixedInstancesPolicy"]["InstancesDistribution"]
+    # Five replicas are on two machines of four.
+    assert distribution["OnDemandBaseCapacity"] == 2
+    bill = monthly_cost(given, load_price_book("us-east-1", given=["g5.12xlarge:spot=1"])).desired
+    assert [charge.name for charge in bill.charges if "spot" in charge.formula] == []
+    assert bill.instances == 2
+
+
 def test_without_spot_there_is_one_type_and_no_draining():
     rendered = render(receipts())
     assert "SPOT" not in script(rendered)
@@ -288,6 +304,48 @@ def test_weights_have_a_volume_where_the_machine_has_no_disks():
 
 
 # Network and access
+
+
+@pytest.mark.parametrize(
+    ("disks", "parts", "found"),
+    [
+        # The system's disk has partitions, the instance's own is none of EBS's.
+        (
+            "/dev/nvme0n1 disk Amazon\\x20Elastic\\x20Block\\x20Store\n"
+            "/dev/nvme1n1 disk Amazon\\x20Elastic\\x20Block\\x20Store\n"
+            "/dev/nvme2n1 disk Amazon\\x20EC2\\x20NVMe\\x20Instance\\x20Storage\n",
+            {"/dev/nvme0n1": 3, "/dev/nvme1n1": 1, "/dev/nvme2n1": 1},
+            "/dev/nvme1n1",
+        ),
+        (
+            "/dev/nvme0n1 disk Amazon\\x20Elastic\\x20Block\\x20Store\n",
+            {"/dev/nvme0n1": 3},
+            "",
+        ),
+    ],
+)
+def test_the_volume_for_weights_is_found_without_its_link(tmp_path, disks, parts, found):
+    # The ECS AMI is built on Amazon Linux's minimal one, where links for EBS may be missing.
+    (tmp_path / "disks").write_text(disks)
+    for name, count in parts.items():
+        (tmp_path / name.rpartition("/")[2]).write_text(f"{name}\n" * count)
+    stub = tmp_path / "lsblk"
+    stub.write_text(
+        f'#!/bin/sh\n[ "$1" = -dnrpo ] && exec cat {tmp_path}/disks\n'
+        f'exec cat {tmp_path}/"$(basename "$3")"\n'
+    )
+    (tmp_path / "readlink").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    for each in ("lsblk", "readlink", "sleep"):
+        (tmp_path / each).chmod(0o755)
+    ran = subprocess.run(
+        ["bash", "-c", f'set -uo pipefail\n{OWN_VOLUME.replace("seq 60", "seq 2")}echo "$volume"'],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout.strip(), ran.stderr) == (found, "")
 
 
 def test_nobody_comes_in_but_whom_the_spec_names():

@@ -115,7 +115,8 @@ def _group(layout: Layout, network: Network) -> dict[str, Any]:
         "MixedInstancesPolicy": {
             "InstancesDistribution": {
                 "OnDemandAllocationStrategy": "prioritized",
-                "OnDemandBaseCapacity": scaling.on_demand_base,
+                # The spec counts replicas, the group machines.
+                "OnDemandBaseCapacity": -(-scaling.on_demand_base // layout.replicas_per_instance),
                 "OnDemandPercentageAboveBaseCapacity": round(100 * (1 - scaling.spot_share)),
                 "SpotAllocationStrategy": "price-capacity-optimized",
             },

@@ -36,17 +36,29 @@ else
 fi
 """
 
-_OWN_VOLUME = f"""\
-# An encrypted volume of its own, so that weights never fill the system's.
-for _ in $(seq 60); do [ -e {WEIGHTS_DEVICE} ] && break; sleep 1; done
-volume=$(readlink -f {WEIGHTS_DEVICE})
+OWN_VOLUME: Final = f"""\
+# An encrypted volume of its own, so that weights never fill the system's. Its name is a link that
+# not every AMI makes: without it, it is that disk of EBS's on which there is nothing yet.
+volume=
+for _ in $(seq 60); do
+  volume=$(readlink -e {WEIGHTS_DEVICE}) && break
+  for disk in $(lsblk -dnrpo NAME,TYPE,MODEL | awk '$2 == "disk" && /Elastic/ {{print $1}}'); do
+    [ "$(lsblk -nrpo NAME "$disk" | wc -l)" -eq 1 ] && volume=$disk
+  done
+  [ -n "$volume" ] && break
+  sleep 1
+done
 """
+"""How the volume for weights is found, bash."""
 
 _MOUNT = f"""\
 if [ -n "$volume" ] && [ -e "$volume" ]; then
   blkid "$volume" >/dev/null || mkfs.xfs -q "$volume"
   mkdir -p {WEIGHTS_FOLDER}
   mount -o noatime "$volume" {WEIGHTS_FOLDER}
+  # This runs at the first start only; a machine that is started again has it, too.
+  id=$(blkid -s UUID -o value "$volume")
+  echo "UUID=$id {WEIGHTS_FOLDER} xfs noatime,nofail 0 0" >> /etc/fstab
 else
   echo "pilotage: no disk for weights; they go to the root volume" >&2
   mkdir -p {WEIGHTS_FOLDER}
@@ -61,7 +73,7 @@ def user_data(layout: Layout) -> dict[str, object]:
     text = "\n".join(
         (
             _ecs_config(layout),
-            (_OWN_DISKS if layout.sizing.instance_store else _OWN_VOLUME) + _MOUNT,
+            (_OWN_DISKS if layout.sizing.instance_store else OWN_VOLUME) + _MOUNT,
             _load_reports(layout) if layout.kind == "gpu" else "",
         )
     ).rstrip("\n")
