@@ -1,10 +1,13 @@
 """Which quota an instance counts against."""
 
+import json
+
 import pytest
-from aws_front import Front, json_error
+from aws_front import Front, Reply, json_error
 from life import Witness, lifecycle, rendered, shipment
 
-from pilotage.ship.lifecycle.quotas import quota_of
+from pilotage.errors import ResourceError
+from pilotage.ship.lifecycle.quotas import QUOTAS, check_quota, quota_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,39 @@ def test_an_account_without_a_quota_of_its_own_has_the_default(front: Front) -> 
     seen = Witness()
     assert lifecycle().apply(shipment(), rendered(), agree=seen.agree, say=seen.say).applied
     assert "AWS names none" in seen.text
+
+
+def _quotas(front: Front, **vcpus: float) -> None:
+    """Those of G and VT, on demand and on spot."""
+    held = {"L-DB2E81BA": vcpus["on_demand"], "L-3819A6DF": vcpus["spot"]}
+    front.answers["GetServiceQuota"] = lambda asked: Reply(
+        json.dumps({"Quota": {"Value": held[asked["QuotaCode"]]}})
+    )
+
+
+def test_spot_counts_against_a_quota_of_its_own(front: Front) -> None:
+    # Two g5.2xlarge of 8 vCPUs at first: one on demand, one on spot. Six at most.
+    given = shipment(scaling={"spot_share": 1.0, "on_demand_base": 1})
+    aws, seen = lifecycle().aws, Witness()
+    _quotas(front, on_demand=8, spot=40)
+    check_quota(aws, given, say=seen.say)
+    assert seen.text == ""
+    _quotas(front, on_demand=8, spot=16)
+    check_quota(aws, given, say=seen.say)
+    assert "L-3819A6DF" in seen.text
+    assert "not for the most replicas" in seen.text
+    _quotas(front, on_demand=8, spot=0)
+    with pytest.raises(ResourceError, match="All G and VT Spot Instance Requests") as caught:
+        check_quota(aws, given, say=seen.say)
+    assert "--quota-code L-3819A6DF --desired-value 40" in str(caught.value.hint)
+    # Without spot nobody asks for its quota.
+    front.asked.clear()
+    _quotas(front, on_demand=48, spot=0)
+    check_quota(aws, shipment(), say=seen.say)
+    assert [one["QuotaCode"] for one in front.of("GetServiceQuota")] == ["L-DB2E81BA"]
+
+
+def test_each_family_has_one_quota_of_each_market() -> None:
+    on_demand = {start for one in QUOTAS if not one.spot for start in one.families}
+    assert {start for one in QUOTAS if one.spot for start in one.families} == on_demand
+    assert len({one.code for one in QUOTAS}) == len(QUOTAS)

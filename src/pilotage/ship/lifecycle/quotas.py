@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pilotage.catalog.instances import load_instances
+from pilotage.catalog.instances import Instance, load_instances
 from pilotage.errors import ResourceError, UsageError
 from pilotage.ship.lifecycle.aws import Aws
 from pilotage.ship.lifecycle.aws_errors import DeniedError
@@ -24,12 +24,16 @@ class Quota:
         code: Service Quotas' code, under the service "ec2".
         name: Its name there.
         families: Beginnings of the instance families that count, the longest match wins.
+        spot: Whether it counts spot instances, and only those.
     """
 
     code: str
     name: str
     families: tuple[str, ...]
+    spot: bool = False
 
+
+_STANDARD: Final = ("a", "c", "d", "h", "i", "m", "r", "t", "z")
 
 QUOTAS: Final = (
     Quota(
@@ -43,10 +47,26 @@ QUOTAS: Final = (
     Quota(
         code="L-1216C47A",
         name="Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-        families=("a", "c", "d", "h", "i", "m", "r", "t", "z"),
+        families=_STANDARD,
+    ),
+    Quota(
+        code="L-3819A6DF",
+        name="All G and VT Spot Instance Requests",
+        families=("g", "vt"),
+        spot=True,
+    ),
+    Quota(code="L-7212CCBC", name="All P Spot Instance Requests", families=("p",), spot=True),
+    Quota(code="L-B5D1601B", name="All Inf Spot Instance Requests", families=("inf",), spot=True),
+    Quota(code="L-6B0D517C", name="All Trn Spot Instance Requests", families=("trn",), spot=True),
+    Quota(
+        code="L-34B43A08",
+        name="All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests",
+        families=_STANDARD,
+        spot=True,
     ),
 )
-"""AWS Service Quotas, service "ec2" (EC2 user guide, "On-Demand Instance quotas"): vCPUs."""
+"""AWS Service Quotas, service "ec2" (EC2 user guide, quotas of On-Demand and of Spot Instances):
+vCPUs. Spot has quotas of its own, which are 0 in a new account."""
 
 _UNKNOWN: Final = (
     "NoSuchResourceException",
@@ -57,32 +77,66 @@ _UNKNOWN: Final = (
 )
 
 
-def quota_of(instance_type: str) -> Quota | None:
+def quota_of(instance_type: str, *, spot: bool = False) -> Quota | None:
     """The quota that an instance type counts against; None if it is not among `QUOTAS`."""
     family = instance_type.partition(".")[0]
     found = [
         (len(start), quota)
         for quota in QUOTAS
         for start in quota.families
-        if family.startswith(start) and family[len(start) : len(start) + 1].isdigit()
+        if quota.spot == spot
+        and family.startswith(start)
+        and family[len(start) : len(start) + 1].isdigit()
     ]
     return max(found, key=lambda one: one[0])[1] if found else None
 
 
 def check_quota(aws: Aws, shipment: Shipment, *, say: Say) -> None:
-    """Refuse what the account may not run.
+    """Refuse what the account may not run, on demand and on spot.
 
     What may not be read is said and not refused: the right to read quotas is not needed to ship.
 
     Raises:
-        ResourceError: The quota does not hold the replicas of the start; says how to ask for more.
+        ResourceError: A quota does not hold the replicas of the start; says how to ask for more.
         PilotageError: AWS cannot be asked.
     """
-    instance_type = shipment.sizing.instance_type
-    quota = quota_of(instance_type) if instance_type else None
-    instance = load_instances().get(instance_type or "")
-    if quota is None or instance is None:
+    instance = load_instances().get(shipment.sizing.instance_type or "")
+    if instance is None:
         return
+    sizing = shipment.sizing
+    # A rollout beside the old tasks needs their capacity twice.
+    spare = 2 if shipment.shipping.rollout == "spare" else 1
+    first = _machines(shipment, max(sizing.desired, sizing.min_replicas, 1))
+    most = _machines(shipment, max(sizing.max_replicas, sizing.desired * spare))
+    for spot in (False, True):
+        quota = quota_of(instance.name, spot=spot)
+        if quota is not None and most[spot]:
+            needed = _Needed(instance=instance, first=first[spot], most=most[spot])
+            _check(aws, shipment, quota, needed, say=say)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needed:
+    """Machines of a market: at the start, and at most."""
+
+    instance: Instance
+    first: int
+    most: int
+
+
+def _machines(shipment: Shipment, replicas: int) -> tuple[int, int]:
+    """Machines for so many replicas, on demand and on spot, as the group rounds them."""
+    scaling, each = shipment.shipping.scaling, max(1, shipment.sizing.tasks_per_instance)
+    machines = math.ceil(replicas / each)
+    if not scaling.spot_share:
+        return machines, 0
+    base = min(machines, math.ceil(scaling.on_demand_base / each))
+    on_demand = base + math.ceil((machines - base) * (1 - scaling.spot_share))
+    return on_demand, machines - on_demand
+
+
+def _check(aws: Aws, shipment: Shipment, quota: Quota, needed: _Needed, *, say: Say) -> None:
+    instance = needed.instance
     try:
         limit = _limit(aws, quota)
         others = sum(_vcpus_of_others(aws, quota, shipment))
@@ -92,12 +146,7 @@ def check_quota(aws: Aws, shipment: Shipment, *, say: Say) -> None:
     if limit is None:
         say(Note(step="check", text=f"the quota {quota.code} was not checked: AWS names none"))
         return
-    # A rollout beside the old tasks needs their capacity twice.
-    spare = 2 if shipment.shipping.rollout == "spare" else 1
-    sizing = shipment.sizing
-    each = max(1, sizing.tasks_per_instance)
-    first = math.ceil(max(sizing.desired, sizing.min_replicas, 1) / each) * instance.vcpus
-    most = math.ceil(max(sizing.max_replicas, sizing.desired * spare) / each) * instance.vcpus
+    first, most = needed.first * instance.vcpus, needed.most * instance.vcpus
     free = limit - others
     if first > free:
         raise ResourceError(
@@ -155,7 +204,7 @@ def _limit(aws: Aws, quota: Quota) -> float | None:
 
 
 def _vcpus_of_others(aws: Aws, quota: Quota, shipment: Shipment) -> Iterator[int]:
-    """Virtual CPUs of on-demand instances that run and are not this deployment's."""
+    """Virtual CPUs of the quota's instances that run and are not this deployment's."""
     instances = load_instances()
     reservations = aws.pages(
         "ec2",
@@ -165,7 +214,7 @@ def _vcpus_of_others(aws: Aws, quota: Quota, shipment: Shipment) -> Iterator[int
     )
     for one in (one for each in reservations for one in each["Instances"]):
         kind = str(one["InstanceType"])
-        if quota_of(kind) is not quota or one.get("InstanceLifecycle") == "spot":
+        if quota_of(kind, spot=one.get("InstanceLifecycle") == "spot") is not quota:
             continue
         tags: dict[str, Any] = {tag["Key"]: tag["Value"] for tag in one.get("Tags") or ()}
         if tags.get(OWNER_TAG) == shipment.deployment.name:
