@@ -23,6 +23,7 @@ from pilotage.plan.answer import plan_of
 from pilotage.plan.engine_choice import ON_INSTANCES, without_engine
 from pilotage.plan.found import Found, Judged
 from pilotage.plan.hosts import Row, cheapest, hosts
+from pilotage.plan.interruptions import interruption_check
 from pilotage.plan.offers import Offers
 from pilotage.plan.option import Option, Strategy
 from pilotage.plan.question import Question, check
@@ -74,8 +75,11 @@ def search(
     ]
     judged, chosen = _chosen(offers, sizer, judged, headroom=headroom)
     nearest = _misfits(offers, misfits)
+    plan = plan_of(offers, judged, chosen, nearest)
+    told = interruption_check(offers, sizer, chosen)
     plan = dataclasses.replace(
-        plan_of(offers, judged, chosen, nearest),
+        plan,
+        notes=plan.notes if told is None else (*plan.notes, told),
         created_at=now or datetime.now(UTC),
         considered=len(judged) + len(misfits) + len(rated) - len(sized),
         seconds=time.perf_counter() - began,
