@@ -5,7 +5,7 @@ Closed (no further keys), so a misspelt field fails; not complete, so what is no
 * ScaledObject: kedacore/keda config/crd/bases/keda.sh_scaledobjects.yaml
 * ServiceMonitor, PodMonitor, PrometheusRule: prometheus-operator api.md, monitoring.coreos.com/v1
 * InferenceService: kserve pkg/apis/serving/v1beta1 (component.go, and the KEDA page of its docs)
-* LLMInferenceService: kserve pkg/apis/serving/v1alpha1/llm_inference_service_types.go
+* LLMInferenceService: kserve 0.20, pkg/apis/serving/v1alpha1/llm_inference_service_types.go
 * Kustomization: kustomize.config.k8s.io/v1beta1
 
 A pod inside of KServe's resources is checked as a Kubernetes Pod (`kubernetes-validate`), so here

@@ -46,6 +46,14 @@ def test_a_query_is_kedas(metric: str, within: str, target: str, kind: str) -> N
     assert 'namespace="default",pod=~"pilotage-receipts-.*"' in found["metadata"]["query"]
 
 
+def test_gpus_are_found_however_prometheus_names_the_exporters_labels() -> None:
+    query = trigger(receipts(scaling={"metric": "gpu"}))["metadata"]["query"]
+    assert query == (
+        'avg(DCGM_FI_DEV_GPU_UTIL{namespace="default",pod=~"pilotage-receipts-.*"} or '
+        'DCGM_FI_DEV_GPU_UTIL{exported_namespace="default",exported_pod=~"pilotage-receipts-.*"})'
+    )
+
+
 def test_the_metrics_in_the_queries_are_those_that_are_exposed() -> None:
     from pilotage.serve.telemetry.metrics import Metrics
 

@@ -78,9 +78,12 @@ def signal_of(shipment: Shipment, *, engine_metrics: bool = False) -> Signal | N
             why=f"{target:g} requests a minute for each replica",
         )
     target = _given(shipment, _GPU)
+    # The exporter says whose GPU it is; a Prometheus that does not honour a target's labels keeps
+    # that as "exported_…", and calls the exporter's own pod "pod" (dcgm-exporter #76, #85).
+    renamed = where.replace("namespace=", "exported_namespace=").replace("pod=", "exported_pod=")
     return Signal(
         metric=None,
-        query=f"avg(DCGM_FI_DEV_GPU_UTIL{{{where}}})",
+        query=f"avg(DCGM_FI_DEV_GPU_UTIL{{{where}}} or DCGM_FI_DEV_GPU_UTIL{{{renamed}}})",
         target=target,
         sums=False,
         why=f"GPU utilisation of {target:g} %, as NVIDIA's DCGM exporter measures it",
