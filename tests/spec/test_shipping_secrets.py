@@ -1,6 +1,10 @@
 """Secrets of the ``shipping:`` section: variables by name, values by ARN only."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from pilotage.spec.shipping import ShippingSpec
@@ -34,3 +38,10 @@ def test_what_is_none_is_refused_and_a_secret_is_not_repeated(
     with pytest.raises(ValidationError, match=said) as caught:
         ShippingSpec.model_validate(section)
     assert "sk-very-secret" not in str(caught.value.errors(include_input=False))
+
+
+def test_the_pages_example_is_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ship.md").read_text("utf-8")
+    block = next(one for one in re.findall(r"```yaml\n(.*?)```", page, re.S) if "secrets:" in one)
+    found = ShippingSpec.model_validate(yaml.safe_load(block)["shipping"])
+    assert list(found.secrets) == ["BIG_API_KEY"]
