@@ -390,3 +390,14 @@ def test_a_body_that_is_too_large_says_what_to_write():
     # The same spec fits the async endpoint as it is.
     asynchronous = receipts("sagemaker-async", serving={"max_body": "8MiB"})
     assert check_rules(render(asynchronous), asynchronous) == []
+
+
+def test_an_image_of_its_own_comes_with_what_builds_it():
+    rendered = render(receipts(image=None, account="123456789012"))
+    assert "aws" in rendered.files["image/Dockerfile"]
+    page = rendered.files["README.md"]
+    # An index with attestations is no image to SageMaker.
+    (build,) = [line for line in page.splitlines() if line.startswith("docker build")]
+    assert "--provenance=false" in build
+    assert "docker push 123456789012.dkr.ecr.us-east-1.amazonaws.com/pilotage-receipts:" in page
+    assert "image/Dockerfile" not in render(receipts()).files

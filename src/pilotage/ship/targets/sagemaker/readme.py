@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pilotage.ship.images import ImageFiles
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.sagemaker.config import by_components, instance_type
 from pilotage.ship.targets.sagemaker.image import Image
 
 
-def readme(shipment: Shipment, image: Image, notes: Sequence[str]) -> str:
-    """The README of the rendered folder, Markdown."""
+def readme(shipment: Shipment, image: Image, notes: Sequence[str], built: ImageFiles | None) -> str:
+    """The README of the rendered folder, Markdown; with how its image is built, if it has one."""
     sizing, shipping = shipment.sizing, shipment.shipping
     region = f"--region {shipping.region}"
     lines = [
@@ -29,7 +30,10 @@ def readme(shipment: Shipment, image: Image, notes: Sequence[str]) -> str:
             f"aws ecr create-repository {region} --repository-name {image.repository} "
             "--image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true",
             "```",
-            "Build and push the rendered image to it; the push prints the digest.",
+            "Then, in this folder, build `image/` and push it; the push prints the digest:",
+            "```sh",
+            *(built.commands if built is not None else ()),
+            "```",
             "",
         ]
     digest = (

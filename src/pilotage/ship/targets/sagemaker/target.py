@@ -6,6 +6,7 @@ from typing import Final
 
 from pilotage.ship.cloudformation import template
 from pilotage.ship.graph import Attribute, Graph, Ref, Resource
+from pilotage.ship.images import render_image
 from pilotage.ship.target import Rendered, Shipment
 from pilotage.ship.targets.aws_parts import bill_limit, checked_name, log_group
 from pilotage.ship.targets.sagemaker import names
@@ -48,14 +49,19 @@ class SageMakerTarget:
         image = image_of(shipment)
         startup = startup_of(shipment.sizing, downloaded=shipment.shipping.weights_uri is not None)
         graph = _graph(shipment, image, startup)
+        built = render_image(shipment)
         notes = (*_notes(shipment, image), *startup.notes)
+        if built is not None:
+            notes = (*notes, *built.notes)
         return Rendered(
             files={
                 "template.yaml": template(graph),
-                "README.md": readme(shipment, image, notes),
+                **(built.files if built is not None else {}),
+                "README.md": readme(shipment, image, notes, built),
             },
             graph=graph,
             notes=notes,
+            warnings=built.warnings if built is not None else (),
         )
 
 
