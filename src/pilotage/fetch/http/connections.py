@@ -68,7 +68,7 @@ class Connections:
         self._guard = guard
         self._timeouts = timeouts
         self._size = size
-        self._tls = tls or trust()
+        self._tls = tls
         self._proxies = dict(getproxies_environment() if proxies is None else proxies)
         self._http_class, self._https_class = _connection_classes(timeouts.head_s)
         self._lock = threading.Lock()
@@ -198,11 +198,17 @@ class Connections:
             address,
             url.port,
             maxsize=self._size,
-            ssl_context=self._tls,
+            ssl_context=self._trusted(),
             server_hostname=url.host,
         )
         secure.ConnectionCls = self._https_class
         return secure
+
+    def _trusted(self) -> ssl.SSLContext:
+        """The certificates to trust, read once they are needed: that takes 20 ms."""
+        if self._tls is None:
+            self._tls = trust()
+        return self._tls
 
     def _proxy(self, url: Url) -> str | None:
         if proxy_bypass(url.authority, self._proxies):
@@ -213,7 +219,7 @@ class Connections:
         with self._lock:
             manager = self._managers.get(proxy)
             if manager is None:
-                manager = proxy_manager(proxy, self._size, self._tls)
+                manager = proxy_manager(proxy, self._size, self._trusted())
                 self._managers[proxy] = manager
             return manager
 
