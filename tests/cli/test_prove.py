@@ -277,14 +277,21 @@ def test_a_trace_sets_times_and_lengths(odd: OddServers, tmp_path: Path) -> None
 
 
 def test_a_search_finds_where_it_breaks(odd: OddServers, tmp_path: Path) -> None:
-    code, out, err = prove(
-        odd.url("slow", "0.3"), "--rate", "20/s", "--duration", "1s", "--warm-up", "0.1s",
-        "--find-capacity", "--max-rate", "80/s", "--e2e-p99", "5s", "--tokenizer", "none", *_SMALL,
-        folder=tmp_path,
-    )  # fmt: skip
-    assert code == 0, err
-    capacity = _report(tmp_path).capacity
-    assert capacity is not None
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        code, out, err = prove(
+            odd.url("slow", "0.3"), "--rate", "20/s", "--duration", "1s", "--warm-up", "0.1s",
+            "--find-capacity", "--max-rate", "80/s", "--e2e-p99", "5s", "--tokenizer", "none",
+            *_SMALL, folder=folder,
+        )  # fmt: skip
+        assert code == 0, err
+        capacity = _report(folder).capacity
+        assert capacity is not None
+        # On a machine that is busy with other things the client may be late, and then says so:
+        # that search found nothing of the server.
+        if "the client, not the server, was the limit" not in capacity.sentence:
+            break
     assert [step.rate for step in capacity.steps] == [20, 40, 80]
     assert capacity.rate == 80
     assert "the search was not to go higher" in capacity.sentence
