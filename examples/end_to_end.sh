@@ -60,7 +60,10 @@ serving: {port: $port, kv_cache: 256MiB, drain_timeout: 5s, api_keys: $work/keys
 YAML
 
 say "plan"
-"$pilotage" plan "$spec" --strategy machine --output "$work/plan.json" | sed -n 1,3p
+# Only what was measured is planned: this machine, which is nobody's to rent, at a price of ours.
+"$pilotage" plan calibrate --output "$work/calibration.json"
+"$pilotage" plan "$spec" --strategy machine --calibration "$work/calibration.json" \
+  --price machine:hour=0.10 --output "$work/plan.json" | sed -n 1,3p
 
 say "fetch"
 "$pilotage" fetch "$spec"
