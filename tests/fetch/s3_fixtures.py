@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import random
+from dataclasses import replace
 
 import botocore.loaders
 import pytest
@@ -21,10 +22,17 @@ WEIGHTS = random.Random(1).randbytes(300_000)
 CONFIG = b'{"model_type": "llama"}'
 TOKENIZER = random.Random(2).randbytes(5_000)
 QUICK = Network(
-    timeouts=Timeouts(connect_s=1.0, idle_s=0.6, head_s=2.0),
-    retry=RetryPolicy(attempts=3, base_s=0.01, cap_s=0.02, budget_s=10.0),
-    transfer=TransferOptions(threads=4, part_bytes=65_536, stall_s=0.5, deadline_s=20.0),
+    timeouts=Timeouts(connect_s=10.0, idle_s=10.0, head_s=20.0),
+    retry=RetryPolicy(attempts=3, base_s=0.01, cap_s=0.02, budget_s=30.0),
+    transfer=TransferOptions(threads=4, part_bytes=65_536, stall_s=8.0, deadline_s=60.0),
 )
+"""Tries again at once, and has patience with a server on a busy machine."""
+HASTY = replace(
+    QUICK,
+    timeouts=Timeouts(connect_s=1.0, idle_s=0.6, head_s=2.0),
+    transfer=replace(QUICK.transfer, stall_s=0.5),
+)
+"""Has none: for servers that fall silent."""
 _NUMBERS = itertools.count()
 _LOADER = functools.cache(botocore.loaders.create_loader)
 

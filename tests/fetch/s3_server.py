@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,20 +22,35 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTING", "AWS_SECRET_ACCESS_KEY": "s3cret-key
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 
 
+_MOTO = """
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+"""As `moto_server`, but on a port that nobody else can have taken meanwhile."""
+
+
 class MotoServer:
     """moto over HTTP; `client` is a genuine boto3 client of it."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        quiet = subprocess.DEVNULL
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         # Pages of 5 keys and parts of a few bytes stand for thousands of keys and for megabytes.
         env |= {"MOTO_S3_DEFAULT_MAX_KEYS": "5", "S3_UPLOAD_PART_MIN_SIZE": "10"}
-        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=env)
-        self._await()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MOTO],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=env,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("moto does not start")
+        self.port = int(line)
+        self.url = f"http://127.0.0.1:{self.port}"
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -46,20 +60,10 @@ class MotoServer:
             config=Config(proxies={}),
         )
 
-    def _await(self) -> None:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError("moto does not start") from None
-                time.sleep(0.05)
-            else:
-                return
-
     def stop(self) -> None:
         self.client.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._process.kill()
         self._process.wait()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from s3_fixtures import CONFIG, QUICK, TOKENIZER, WEIGHTS, bucket, moto  # noqa: F401
+from s3_fixtures import CONFIG, HASTY, QUICK, TOKENIZER, WEIGHTS, bucket, moto  # noqa: F401
 from s3_server import Request
 
 from pilotage.errors import IntegrityError, PilotageError
@@ -68,7 +68,7 @@ def test_what_lasts_is_a_clear_error(bucket, home, fault):  # noqa: F811
     bucket.model()
     bucket.proxy.fault = lambda request: fault if request.kind == "get" else None
     with pytest.raises(PilotageError) as raised:
-        fetch(f"{bucket.uri}/m", network=QUICK)
+        fetch(f"{bucket.uri}/m", network=HASTY if fault == "stall" else QUICK)
     check_clear(raised.value, home)
 
 
@@ -87,7 +87,7 @@ def test_what_lasts_while_it_is_resolved(bucket, home, fault, kind):  # noqa: F8
         fault if request.kind == kind and not request.target.endswith("/m") else None
     )
     with pytest.raises(PilotageError) as raised:
-        fetch(f"{bucket.uri}/m", network=QUICK)
+        fetch(f"{bucket.uri}/m", network=HASTY if fault == "stall" else QUICK)
     check_clear(raised.value, home)
     # At most a byte: to hear why a HEAD was refused.
     assert {r.headers.get("range") for r in bucket.proxy.asked("get")} <= {"bytes=0-0"}
@@ -104,7 +104,7 @@ def test_a_part_that_stalls_is_asked_for_again(bucket):  # noqa: F811
         return "stall"
 
     bucket.proxy.fault = once
-    check_whole(fetch(f"{bucket.uri}/m", network=QUICK))
+    check_whole(fetch(f"{bucket.uri}/m", network=HASTY))
     assert stalled
 
 
