@@ -174,7 +174,7 @@ def test_cost_is_told_line_by_line_and_held_against_the_budget(spec: Path) -> No
 
 def test_the_whole_life_by_the_command(front: Front, model: ModelServer, spec: Path) -> None:
     spec = _given_network(spec.parent)
-    quick = ("--yes", "--poll", "10ms", "--timeout", "20s")
+    quick = ("--yes", "--poll", "100ms", "--timeout", "20s")
     assert json.loads(run("status", spec, "--json").stdout)["state"] == "absent"
 
     difference = json.loads(run("diff", spec, "--json").stdout)
@@ -230,7 +230,7 @@ def _log(text: str) -> None:
 
 def test_without_yes_and_a_terminal_nothing_is_done(front: Front, spec: Path) -> None:
     spec = _given_network(spec.parent)
-    error = _error(run("apply", spec, "--poll", "10ms"))
+    error = _error(run("apply", spec, "--poll", "100ms"))
     assert error.where == "--yes"
     assert "CreateChangeSet" not in front.actions()
 
@@ -263,7 +263,7 @@ def test_what_is_lost_is_said_in_red(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_quota_is_checked_before_anything_is_made(front: Front, spec: Path) -> None:
     spec = _given_network(spec.parent)
     front.answers["GetServiceQuota"] = quota(4)
-    error = _error(run("apply", spec, "--yes", "--poll", "10ms"))
+    error = _error(run("apply", spec, "--yes", "--poll", "100ms"))
     assert isinstance(error, ResourceError)
     assert "L-DB2E81BA" in error.message
     assert "CreateChangeSet" not in front.actions()
