@@ -42,3 +42,12 @@ def test_the_worked_example(embedded_model: Path, tmp_path: Path) -> None:
     assert report.target.model == "SmolLM2-135M-Instruct"
     assert report.server is not None
     assert report.server.kind == "pilotage"
+    assert report.server.mean is not None
+    assert report.server.mean.kv_usage is not None
+    assert report.server.mean.cpu is not None
+    assert 0 < report.server.mean.cpu < 64
+    assert report.server.mean.output_tokens_rate is not None
+    assert report.server.mean.output_tokens_rate > 0
+    assert report.server.queue_mean is not None
+    assert report.server.ttft_mean is not None
+    assert 0 <= report.server.queue_mean < report.server.ttft_mean

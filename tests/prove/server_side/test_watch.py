@@ -14,6 +14,9 @@ import pytest
 
 from pilotage.prove.result import ServerSide
 from pilotage.prove.server_side.watch import MAX_BODY_BYTES, ServerMetrics, metrics_url
+from pilotage.serve.telemetry.metrics import Metrics
+from pilotage.serve.telemetry.request_record import RequestRecord
+from pilotage.serve.telemetry.snapshot import Snapshot, WorkerSnapshot
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))  # for `running`
 
@@ -86,6 +89,64 @@ def missing(answer: Answer, **options: float) -> str:
     return found.missing
 
 
+def test_what_our_own_server_exposes_is_what_is_read() -> None:
+    """The gateway's own metrics, before and after requests that wait for one slot."""
+    metrics = Metrics(["m"])
+    cpu_s = 1.0
+
+    def snapshot() -> Snapshot:
+        worker = WorkerSnapshot(
+            worker="0", up=True, running_requests=1, kv_cache_usage_ratio=0.25, kv_cache_tokens=4096
+        )
+        return Snapshot(queue_requests=3, workers=(worker,), cpu_s={"worker-0": cpu_s})
+
+    async def scenario() -> ServerSide:
+        async def answer(head: str, writer: asyncio.StreamWriter) -> None:
+            await saying(metrics.render())(head, writer)
+
+        async with answering(answer) as (url, _):
+            seen = ServerMetrics(url)
+            start = time.monotonic()
+            await seen.look()
+            nonlocal cpu_s
+            cpu_s += 0.5 * (time.monotonic() - start)
+            for _ in range(24):
+                metrics.step("0", 0.01, 1, 1)
+            metrics.request_finished(
+                RequestRecord(
+                    model="m",
+                    endpoint="/v1/completions",
+                    operation="text_completion",
+                    status=200,
+                    prompt_tokens=5,
+                    completion_tokens=24,
+                    queue_s=0.25,
+                    ttft_s=0.5,
+                    tpot_s=0.01,
+                    duration_s=0.75,
+                )
+            )
+            await seen.look()
+            return seen.summary(start=start, from_s=0, to_s=time.monotonic() - start)
+
+    metrics.watch(snapshot)
+    found = asyncio.run(scenario())
+    assert (found.kind, found.missing) == ("pilotage", None)
+    assert found.mean is not None
+    assert found.peak is not None
+    assert (found.peak.running, found.peak.waiting) == (1, 3)
+    assert found.mean.batch_size == pytest.approx(1)
+    assert found.mean.kv_usage == pytest.approx(0.25)
+    assert found.mean.cpu is not None
+    assert 0 < found.mean.cpu < 1
+    assert found.mean.output_tokens_rate is not None
+    assert found.mean.output_tokens_rate > 0
+    assert (found.queue_mean, found.ttft_mean) == (pytest.approx(0.25), pytest.approx(0.5))
+
+
+# Slow for its server's start; the test above reads the same metrics of the same gateway, and
+# `test_docs_example` watches a real server.
+@pytest.mark.slow
 def test_our_own_server_is_seen_from_inside(embedded_model: Path) -> None:
     """Requests that wait for one slot: all that the report wants to know is there."""
     assert embedded_model.exists()
