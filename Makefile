@@ -7,6 +7,9 @@ ARGS   ?=
 # Tests wait a third of their time: three processes keep two cores busy.
 TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n * 3 / 2 )))
 
+# A machine that keeps no compiled modules rewrites every test in every process, again each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help serve install dev torch checkov test test-slow test-thorough lint format lock bench bench-overload bench-faults bench-start clean
 
 help:  ## List the targets
@@ -22,7 +25,8 @@ test: dev  ## Fast tests, the embedded model included
 	  echo "checkov is not to be had here: the tests that need it are skipped"
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile \
 	  -m "not slow and not whole_machine" $(ARGS)
-	@$(BIN)/python -m pytest -m "whole_machine and not slow" $(ARGS) || [ $$? -eq 5 ]  # 5: none there
+	@$(BIN)/python -m pytest -m "whole_machine and not slow" \
+	  $(or $(ARGS),$$(grep -rl --include='test_*.py' 'mark.whole_machine' tests)) || [ $$? -eq 5 ]  # 5: none there
 
 torch: $(VENV)/.torch  ## The extra `transformers`, with torch's CPU build
 

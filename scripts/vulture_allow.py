@@ -157,3 +157,6 @@ fit_classifier
 _.ignore_aliases
 LocalTarget
 TerraformTarget
+
+# Verbs, which `pilotage.cli.verbs` looks up by their names.
+_.prove

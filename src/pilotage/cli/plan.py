@@ -15,6 +15,7 @@ from rich.console import Console
 from pilotage.cli.flags import Overrides, with_spec_flags
 from pilotage.cli.plan_calibrate import calibrate
 from pilotage.cli.plan_check import check
+from pilotage.cli.plan_choices import instance_types, strategies_of
 from pilotage.cli.plan_group import PlanGroup
 from pilotage.cli.plan_question import WorkloadFlags, config_of, under_trace, wanted
 from pilotage.errors import UsageError
@@ -96,7 +97,19 @@ def plan(
         _option(_WORKLOAD, "Take rate, peak and lengths from a recorded trace, and replay it."),
     ] = None,
     strategy: Annotated[
-        list[str] | None, _option(_SEARCH, "Only this strategy; repeat for several.")
+        list[str] | None,
+        _option(
+            _SEARCH,
+            "Only this strategy; repeat for several. Those of shipping.target if not given.",
+        ),
+    ] = None,
+    instance_type: Annotated[
+        list[str] | None,
+        _option(
+            _SEARCH,
+            "Only this EC2 instance type, such as g5.2xlarge; repeat for several.",
+            metavar="TYPE",
+        ),
     ] = None,
     assume: Annotated[
         list[str] | None,
@@ -151,6 +164,7 @@ def plan(
     prices = load_price_book(region, home=home, given=price or ())
     settings = _Settings(
         strategies=tuple(strategy or ()),
+        instances=instance_types(instance_type or ()),
         market=_market(spot=spot, commitment=commitment),
         assume=tuple(assume or ()),
         seed=seed,
@@ -188,6 +202,7 @@ class _Settings:
     """The flags that hold for every deployment."""
 
     strategies: tuple[str, ...]
+    instances: tuple[str, ...]
     market: str
     assume: tuple[str, ...]
     seed: int
@@ -211,18 +226,22 @@ class _Settings:
         if deployment.workload is None and self.trace is not None:
             deployment = WorkloadFlags(rate="1/s").over(deployment)
         model = planned_model(deployment.model, config=given)
+        strategies, why = strategies_of(
+            self.strategies, deployment.shipping, on_instances=bool(self.instances)
+        )
         question = ask(
             deployment,
             model.anatomy,
             model=model.name,
             custom_weights=model.custom,
-            strategies=_strategies(self.strategies),
+            strategies=strategies,
+            instances=self.instances,
             market=self.market,  # type: ignore[arg-type]
             assumptions=assume(self.assume),
             seed=self.seed,
             where=where,
         )
-        notes = (*question.notes, f"The model's shape is from {model.origin}.")
+        notes = (*question.notes, f"The model's shape is from {model.origin}.", *why)
         if self.check_weights:
             from pilotage.cli.plan_headers import checked_count  # noqa: PLC0415
 
@@ -264,19 +283,6 @@ class _Settings:
             return ()
         option = on_this_machine(question, found, prices, deployment.serving.memory_fraction)
         return () if option is None else (option,)
-
-
-def _strategies(given: Sequence[str]) -> Any:
-    from pilotage.plan.question import STRATEGIES  # noqa: PLC0415
-
-    unknown = [one for one in given if one not in STRATEGIES]
-    if unknown:
-        raise UsageError(
-            f'"{unknown[0][:40]}" is no strategy',
-            where="--strategy",
-            hint=f"Strategies are {', '.join(STRATEGIES)}",
-        )
-    return tuple(one for one in STRATEGIES if one in given) if given else STRATEGIES
 
 
 def _market(*, spot: bool, commitment: Commitment) -> str:

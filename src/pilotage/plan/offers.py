@@ -66,6 +66,8 @@ class Offers:
 
     def strategies(self, machine: Machine) -> tuple[Strategy, ...]:
         """The strategies that may put the model on this machine."""
+        if self.question.instances and machine.instance.name not in self.question.instances:
+            return ()
         own: tuple[Strategy, ...] = ("ecs-neuron",) if machine.accelerator.neuron else ("ecs-gpu",)
         hosted: tuple[Strategy, ...] = ("machine", *own, "sagemaker-realtime", "sagemaker-async")
         return tuple(one for one in hosted if one in self.question.strategies)

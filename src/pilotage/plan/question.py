@@ -51,6 +51,7 @@ class Question:
         quantization: Likewise.
         custom_weights: Whether the weights are one's own, and not the published ones.
         strategies: Those that may be chosen.
+        instances: Instance types that may be chosen; empty for all.
         market: How EC2 is paid.
         assumptions: What no spec says.
         seed: Of all simulations.
@@ -69,6 +70,7 @@ class Question:
     quantization: str = "auto"
     custom_weights: bool = False
     strategies: tuple[Strategy, ...] = STRATEGIES
+    instances: tuple[str, ...] = ()
     market: Literal["on-demand", "spot", "one-year"] = "on-demand"
     assumptions: Assumptions = field(default_factory=Assumptions)
     seed: int = 0
@@ -129,6 +131,7 @@ def ask(
     model: str,
     custom_weights: bool = False,
     strategies: tuple[Strategy, ...] = STRATEGIES,
+    instances: tuple[str, ...] = (),
     market: Literal["on-demand", "spot", "one-year"] = "on-demand",
     assumptions: Assumptions | None = None,
     seed: int = 0,
@@ -142,6 +145,7 @@ def ask(
         model: The model's name, as catalogues know it.
         custom_weights: Whether the weights are one's own.
         strategies: What may be chosen.
+        instances: Instance types that may be chosen; empty for all.
         market: How EC2 is paid.
         assumptions: What no spec says.
         seed: Of all simulations.
@@ -164,6 +168,7 @@ def ask(
         quantization=deployment.model.quantization,
         custom_weights=custom_weights,
         strategies=strategies,
+        instances=instances,
         market=market,
         assumptions=assumptions or Assumptions(),
         seed=seed,

@@ -25,6 +25,19 @@ TARGET_OF_STRATEGY: Final[Mapping[str, TargetName]] = MappingProxyType(
 )
 """Where a plan's strategy runs unless a target is named."""
 
+_ON_EC2: Final = ("ecs-gpu", "ecs-neuron")
+STRATEGIES_OF_TARGET: Final[Mapping[TargetName, tuple[str, ...]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("ecs", "terraform", "kubernetes", "kserve"), _ON_EC2),
+        "sagemaker": ("sagemaker-realtime",),
+        "sagemaker-async": ("sagemaker-async",),
+        "bedrock-provisioned": ("bedrock-provisioned",),
+        "lambda-bedrock": ("bedrock-on-demand", "lambda-bedrock"),
+        "local": ("machine",),
+    }
+)
+"""What to plan for a target that is settled. Instances of a cluster are billed as those of ECS."""
+
 ON_INSTANCES: Final[frozenset[TargetName]] = frozenset(
     {"ecs", "terraform", "kubernetes", "kserve", "sagemaker", "sagemaker-async"}
 )

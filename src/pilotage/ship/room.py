@@ -55,7 +55,8 @@ def room_for_task(instance: Instance, tasks_per_instance: int) -> Room:
     memory_all = instance.memory_bytes // _MIB
     cpu_kept = min(cpu_all // _RESERVED_SHARE, _MOST_RESERVED_CPU)
     memory_kept = max(
-        min(memory_all // _RESERVED_SHARE, _MOST_RESERVED_MIB), math.ceil(memory_all * _KERNEL_SHARE)
+        min(memory_all // _RESERVED_SHARE, _MOST_RESERVED_MIB),
+        math.ceil(memory_all * _KERNEL_SHARE),
     )
     cpu = (cpu_all - cpu_kept) // tasks_per_instance
     memory = (memory_all - memory_kept) // tasks_per_instance

@@ -197,8 +197,8 @@ def _devices(instance: Instance | None, ranks: int) -> tuple[int, tuple[str, ...
             where="plan: deployment.tensor_parallel",
             hint="Plan again, with instances that have as many",
         )
-    why = f"{ranks} {'GPUs' if chip is None else 'NeuronCores'} a task = tensor parallel x pipeline "
-    why += "parallel of the plan"
+    of = "GPUs" if chip is None else "NeuronCores"
+    why = f"{ranks} {of} a task = tensor parallel x pipeline parallel of the plan"
     if chip is not None:
         why += f", on {devices} Neuron device(s) of {cores} cores"
     return devices, (f"{why}.",)
