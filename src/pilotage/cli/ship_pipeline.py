@@ -81,6 +81,7 @@ def pipeline(
         RUNNER,
         Pipeline,
         check,
+        check_target,
         in_repository,
         kinds,
         load_actions,
@@ -99,6 +100,7 @@ def pipeline(
         )
     wanted = shipped(spec, deployment, target, plan)
     shipment = wanted.shipment
+    check_target(shipment.target)  # before it is held against this machine's cores
     rendered = wanted.rendered()
     root = repository(Path.cwd())
     where = file or root / ".github" / "workflows" / f"{shipment.deployment.name}.yml"

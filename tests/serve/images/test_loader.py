@@ -28,7 +28,7 @@ def picture(colour="red", size=(8, 8)) -> bytes:
 
 
 @pytest.fixture
-def loader():
+def loader(others):
     made = ImageLoader(ImageLimits(max_bytes=4_000_000), decoders=Decoders(2))
     yield made
     made.close()
@@ -47,15 +47,26 @@ def decode(loader, data):
     return asyncio.run(run())
 
 
-def decoder_processes():
-    return [
-        process
-        for process in psutil.Process().children()
-        if "pilotage.serve.images.decoder" in " ".join(process.cmdline())
-    ]
+@pytest.fixture(autouse=True)
+def others():
+    """Children that other tests in this process have left: none of ours, dead or alive."""
+    return frozenset(process.pid for process in psutil.Process().children())
 
 
-def test_a_decoder_that_died_is_replaced(loader):
+@pytest.fixture
+def decoder_processes(others):
+    def found():
+        return [
+            process
+            for process in psutil.Process().children()
+            if process.pid not in others
+            and "pilotage.serve.images.decoder" in " ".join(process.cmdline())
+        ]
+
+    return found
+
+
+def test_a_decoder_that_died_is_replaced(loader, decoder_processes):
     asyncio.run(loader.start())
     while len(decoder_processes()) < 2:
         time.sleep(0.01)
@@ -66,7 +77,7 @@ def test_a_decoder_that_died_is_replaced(loader):
     assert decode(loader, picture()).width == 8
 
 
-def test_decoders_end_with_their_loader(loader):
+def test_decoders_end_with_their_loader(loader, decoder_processes):
     assert decode(loader, picture()).width == 8
     running = decoder_processes()
     assert running
@@ -74,7 +85,7 @@ def test_decoders_end_with_their_loader(loader):
     assert not any(process.is_running() for process in running)
 
 
-def test_many_at_once_keep_to_their_own(loader):
+def test_many_at_once_keep_to_their_own(loader, decoder_processes):
     colours = [(n, 255 - n, n // 2) for n in range(0, 240, 5)]
 
     async def run():
@@ -94,7 +105,7 @@ def test_many_at_once_keep_to_their_own(loader):
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="Linux only")
-def test_decoders_are_bounded_in_memory(loader):
+def test_decoders_are_bounded_in_memory(loader, decoder_processes):
     decode(loader, picture())
     (process,) = decoder_processes()
     soft, _ = process.rlimit(psutil.RLIMIT_AS)

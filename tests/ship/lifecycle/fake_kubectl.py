@@ -157,10 +157,12 @@ def logs(arguments: list[str]) -> None:
 
     while not (more := json.loads(read("log") or "[]")):
         time.sleep(0.05)
-    print(head.format("b", "02.5", "ready"))  # again: --since-time knows whole seconds
-    for second, said in more.pop(0):
-        print(head.format("c", second, said), flush=True)
+    # What is left is written first: whoever reads the lines may write more at once.
+    now = more.pop(0)
     write("log", json.dumps(more))
+    print(head.format("b", "02.5", "ready"))  # again: --since-time knows whole seconds
+    for second, said in now:
+        print(head.format("c", second, said), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pilotage.ship.pipeline.canary import SUFFIX, canary
 from pilotage.ship.pipeline.file import write_workflow
 from pilotage.ship.pipeline.manifests import kinds, service_port
 from pilotage.ship.pipeline.paths import in_repository, repository
-from pilotage.ship.pipeline.question import RUNNER, Pipeline, check
+from pilotage.ship.pipeline.question import RUNNER, Pipeline, check, check_target
 from pilotage.ship.pipeline.workflow import workflow
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Pipeline",
     "canary",
     "check",
+    "check_target",
     "in_repository",
     "kinds",
     "load_actions",

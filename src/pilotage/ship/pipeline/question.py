@@ -9,6 +9,7 @@ from typing import Final
 from pilotage.errors import UsageError
 from pilotage.ship.pipeline.canary import SUFFIX, canary
 from pilotage.ship.target import Shipment
+from pilotage.spec.shipping import TargetName
 
 RUNNER: Final = "ubuntu-24.04"
 """GitHub's own. A version, so that it does not change under the workflow."""
@@ -114,6 +115,20 @@ class Pipeline:
         return bool(self.shipment.deployment.slo.model_dump(exclude_none=True))
 
 
+def check_target(target: TargetName) -> None:
+    """Refuse a target that outlives no workflow.
+
+    Raises:
+        UsageError: It is this machine.
+    """
+    if target == "local":
+        raise UsageError(
+            "a workflow's machine is gone when the workflow ends, and with it what it started",
+            where="--target local",
+            hint="On this machine: pilotage ship apply SPEC --target local",
+        )
+
+
 def check(pipeline: Pipeline) -> None:
     """Refuse what no workflow can deploy, or not without giving something away.
 
@@ -122,12 +137,6 @@ def check(pipeline: Pipeline) -> None:
     """
     shipment = pipeline.shipment
     shipping, target = shipment.shipping, shipment.target
-    if target == "local":
-        raise UsageError(
-            "a workflow's machine is gone when the workflow ends, and with it what it started",
-            where="--target local",
-            hint="On this machine: pilotage ship apply SPEC --target local",
-        )
     if target != "bedrock-provisioned":
         canary(shipment.deployment, shipment.plan)
     own = target in _OWN_IMAGE or "InferenceService" in pipeline.kinds
