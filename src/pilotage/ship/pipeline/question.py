@@ -137,6 +137,7 @@ def check(pipeline: Pipeline) -> None:
     """
     shipment = pipeline.shipment
     shipping, target = shipment.shipping, shipment.target
+    check_target(target)
     if target != "bedrock-provisioned":
         canary(shipment.deployment, shipment.plan)
     own = target in _OWN_IMAGE or "InferenceService" in pipeline.kinds
