@@ -4,8 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 ARGS   ?=
-# Tests wait a third of their time: three processes keep two cores busy.
-TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n * 3 / 2 )))
+# Tests wait half of their time: four processes keep two cores busy.
+TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$(( n * 2 )))
 
 # A machine that keeps no compiled modules rewrites every test in every process, again each time.
 unexport PYTHONDONTWRITEBYTECODE

@@ -41,7 +41,7 @@ def test_our_container_keeps_its_probes_and_its_drain() -> None:
     assert found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
     metric = predictor["autoScaling"]["metrics"][0]["external"]
     assert metric["metric"]["query"].endswith(
-        'count(pilotage_build_info{namespace="default",pod=~"pilotage-receipts-.*"})'
+        'count(pilotage_build_info{namespace="default",pod=~"pilotage-receipts(-predictor)?-[a-z0-9]+-[a-z0-9]{5}"})'
     )
     assert metric["target"] == {"type": "Value", "value": "1"}
 

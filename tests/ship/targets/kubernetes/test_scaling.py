@@ -1,5 +1,6 @@
 """Which autoscaler, on which query, and what it cannot do is said."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from kubernetes_manifests import by_kind, receipts, render, resized
 from pilotage.ship.target import Shipment
 from pilotage.ship.targets.kubernetes.signals import signal_of
 
+PODS = "pilotage-receipts(-predictor)?-[a-z0-9]+-[a-z0-9]{5}"
 PROMISED = receipts().deployment.slo.e2e_p99 or 0.0
 """Of the example; a new replica comes at four fifths of it."""
 
@@ -43,14 +45,26 @@ def test_a_query_is_kedas(metric: str, within: str, target: str, kind: str) -> N
     assert found["metadata"]["threshold"] == target
     assert found["metricType"] == kind
     assert "HorizontalPodAutoscaler" not in by_kind(shipment)
-    assert 'namespace="default",pod=~"pilotage-receipts-.*"' in found["metadata"]["query"]
+    assert (
+        'namespace="default",pod=~"pilotage-receipts(-predictor)?-[a-z0-9]+-[a-z0-9]{5}"'
+        in found["metadata"]["query"]
+    )
+
+
+def test_another_deployment_of_a_longer_name_is_not_counted() -> None:
+    query = trigger(receipts(scaling={"metric": "p90_latency"}))["metadata"]["query"]
+    (pattern,) = re.findall(r'pod=~"([^"]+)"', query)
+    assert re.fullmatch(pattern, "pilotage-receipts-6d4cf56db6-x2x7p")
+    assert re.fullmatch(pattern, "pilotage-receipts-predictor-6d4cf56db6-x2x7p")
+    assert not re.fullmatch(pattern, "pilotage-receipts-eu-6d4cf56db6-x2x7p")
+    assert not re.fullmatch(pattern, "pilotage-receipts-eu-predictor-6d4cf56db6-x2x7p")
 
 
 def test_gpus_are_found_however_prometheus_names_the_exporters_labels() -> None:
     query = trigger(receipts(scaling={"metric": "gpu"}))["metadata"]["query"]
     assert query == (
-        'avg(DCGM_FI_DEV_GPU_UTIL{namespace="default",pod=~"pilotage-receipts-.*"} or '
-        'DCGM_FI_DEV_GPU_UTIL{exported_namespace="default",exported_pod=~"pilotage-receipts-.*"})'
+        f'avg(DCGM_FI_DEV_GPU_UTIL{{namespace="default",pod=~"{PODS}"}} or '
+        f'DCGM_FI_DEV_GPU_UTIL{{exported_namespace="default",exported_pod=~"{PODS}"}})'
     )
 
 

@@ -20,7 +20,7 @@ from pilotage.ship.targets.kubernetes.names import (
     Manifest,
     labels,
     manifest,
-    object_name,
+    pods_of,
     selector,
 )
 from pilotage.ship.targets.kubernetes.pod import pod_spec
@@ -102,8 +102,7 @@ def _external(shipment: Shipment, signal: Signal) -> dict[str, Any]:
     """KServe's form of a Prometheus metric: a value, so sums are divided by their pods."""
     query = signal.query
     if signal.sums:
-        where = f'namespace="{shipment.shipping.namespace}",pod=~"{object_name(shipment)}-.*"'
-        query = f"({query}) / count(pilotage_build_info{{{where}}})"
+        query = f"({query}) / count(pilotage_build_info{{{pods_of(shipment)}}})"
     return {
         "type": "External",
         "external": {

@@ -23,6 +23,17 @@ def object_name(shipment: Shipment, suffix: str = "") -> str:
     return shipment.name[: _LONGEST_NAME - len(suffix)].rstrip("-") + suffix
 
 
+def pods_of(shipment: Shipment, *, llm: bool = False) -> str:
+    """Its pods, as Prometheus picks series: those of ``receipts``, and not of ``receipts-eu``.
+
+    Args:
+        shipment: What is shipped.
+        llm: Whether KServe's LLMInferenceService makes them, in workloads that it names itself.
+    """
+    named = "-.*" if llm else "(-predictor)?-[a-z0-9]+-[a-z0-9]{5}"
+    return f'namespace="{shipment.shipping.namespace}",pod=~"{object_name(shipment)}{named}"'
+
+
 def selector(shipment: Shipment) -> dict[str, str]:
     """Labels by which its pods are found; they never change, as a Deployment's selector cannot."""
     return {"app.kubernetes.io/name": "pilotage", INSTANCE_LABEL: object_name(shipment)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pilotage.ship.target import Shipment
-from pilotage.ship.targets.kubernetes.names import object_name
+from pilotage.ship.targets.kubernetes.names import pods_of
 
 PROMETHEUS: Final = "http://prometheus-operated.monitoring.svc:9090"
 """Where prometheus-operator's own Service is; another address is a patch of one line."""
@@ -52,7 +52,7 @@ def signal_of(shipment: Shipment, *, engine_metrics: bool = False) -> Signal | N
     metric = shipment.shipping.scaling.metric
     if metric == "none" or shipment.sizing.max_replicas <= shipment.sizing.min_replicas:
         return None
-    where = f'namespace="{shipment.shipping.namespace}",pod=~"{object_name(shipment)}-.*"'
+    where = pods_of(shipment, llm=engine_metrics)
     if metric == "p90_latency":
         return _latency(shipment, where, engine_metrics=engine_metrics)
     if metric == "queue":
