@@ -11,15 +11,13 @@ import msgspec
 from starlette.types import Send
 
 from pilotage.route.backends.attempt_stream import RawStream
-from pilotage.route.backends.backend import BackendError
 from pilotage.route.backends.tier import Tier
 from pilotage.route.ledger.budgets import Reservation
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError
 from pilotage.serve.api.exchange import Exchange
-from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
+from pilotage.serve.api.watched_response import STREAM_HEADERS
 from pilotage.serve.routing import headers as names
-from pilotage.serve.routing.failures import of_backend
+from pilotage.serve.routing.tier_response import TierResponse
 
 if TYPE_CHECKING:
     from pilotage.serve.routing.routing import Routing
@@ -33,7 +31,7 @@ _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class RawResponse(WatchedResponse):
+class RawResponse(TierResponse):
     """Sends what a tier's backend answers.
 
     Args:
@@ -61,25 +59,12 @@ class RawResponse(WatchedResponse):
         with_usage: bool,
         reservation: Reservation | None,
     ) -> None:
-        super().__init__(context, exchange)
-        self._routing = routing
+        super().__init__(context, exchange, routing, reservation)
         self._tier = tier
         self._body = body
         self._decision = decision
         self._stream = stream
         self._with_usage = with_usage
-        self._reservation = reservation
-
-    def _limit_s(self) -> float:
-        return min(self._routing.timeout_s, super()._limit_s())
-
-    def _known(self, error: Exception) -> ApiError | None:
-        return of_backend(error) if isinstance(error, BackendError) else super()._known(error)
-
-    def _end(self) -> None:
-        exchange = self._exchange
-        tokens = exchange.prompt_tokens + exchange.completion_tokens
-        self._routing.admission.settle(self._reservation, tokens=tokens)
 
     async def _answer(self, send: Send) -> None:
         exchange, routing = self._exchange, self._routing

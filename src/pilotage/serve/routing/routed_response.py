@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 from starlette.types import Send
 
 from pilotage.route.answer import Usage
-from pilotage.route.backends.backend import BackendError
 from pilotage.route.call import Call
 from pilotage.route.ledger.budgets import Reservation
-from pilotage.route.rejection import Rejection
 from pilotage.route.routed_answer import RoutedAnswer
 from pilotage.serve.api.context import GatewayContext
-from pilotage.serve.api.errors import ApiError
 from pilotage.serve.api.exchange import Exchange
-from pilotage.serve.api.watched_response import STREAM_HEADERS, WatchedResponse
+from pilotage.serve.api.watched_response import STREAM_HEADERS
 from pilotage.serve.routing import headers
-from pilotage.serve.routing.failures import of_backend, of_rejection
 from pilotage.serve.routing.routed_format import RoutedFormat
+from pilotage.serve.routing.tier_response import TierResponse
 
 if TYPE_CHECKING:
     from pilotage.serve.routing.routing import Routing
 
 
-class RoutedResponse(WatchedResponse):
+class RoutedResponse(TierResponse):
     """Sends what the router answers.
 
     Args:
@@ -51,26 +48,11 @@ class RoutedResponse(WatchedResponse):
         with_usage: bool,
         reservation: Reservation | None,
     ) -> None:
-        super().__init__(context, exchange)
-        self._routing = routing
+        super().__init__(context, exchange, routing, reservation)
         self._call = call
         self._model = model
         self._stream = stream
         self._with_usage = with_usage
-        self._reservation = reservation
-
-    def _limit_s(self) -> float:
-        return min(self._routing.timeout_s, super()._limit_s())
-
-    def _known(self, error: Exception) -> ApiError | None:
-        if isinstance(error, Rejection):
-            return of_rejection(error)
-        return of_backend(error) if isinstance(error, BackendError) else super()._known(error)
-
-    def _end(self) -> None:
-        exchange = self._exchange
-        tokens = exchange.prompt_tokens + exchange.completion_tokens
-        self._routing.admission.settle(self._reservation, tokens=tokens)
 
     async def _answer(self, send: Send) -> None:
         routing, exchange = self._routing, self._exchange
