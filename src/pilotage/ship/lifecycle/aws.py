@@ -28,7 +28,9 @@ class Aws:
             import boto3  # noqa: PLC0415 - an extra
             from botocore.config import Config  # noqa: PLC0415
         except ImportError:
-            raise UsageError("shipping to AWS needs boto3, which is not installed", hint=_INSTALL) from None
+            raise UsageError(
+                "shipping to AWS needs boto3, which is not installed", hint=_INSTALL
+            ) from None
         self.region = region
         # Reads are asked again by themselves; so are writes, each of which names what it makes.
         self._config = Config(
